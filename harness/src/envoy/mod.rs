@@ -1,0 +1,1 @@
+//! Real Envoy: binary, configuration, xDS and SDS server, process, admin, access log.

@@ -1,0 +1,16 @@
+//! meshproof reproduces, predicts and prevents Istio mTLS failures.
+//!
+//! Data flows one way: inputs → [`snapshot`] → [`istio`] (policy, prediction) → [`mesh`] → [`probe`] →
+//! [`outcome`] → verdict ([`scenario`]) → [`report`].
+
+pub mod call;
+pub mod envoy;
+pub mod fault;
+pub mod istio;
+pub mod mesh;
+pub mod outcome;
+pub mod pki;
+pub mod probe;
+pub mod report;
+pub mod scenario;
+pub mod snapshot;

@@ -1,0 +1,1 @@
+//! Objects in: manifests of a folder, later a live cluster or a bundle.
