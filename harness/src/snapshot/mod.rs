@@ -1,1 +1,19 @@
 //! Objects in: manifests of a folder, later a live cluster or a bundle.
+//!
+//! A [`Snapshot`] is a set of Kubernetes and Istio objects with the place each came from, and the mesh
+//! configuration among them. It knows what an object says, never what it means: that is [`crate::istio`].
+
+pub mod api;
+mod error;
+mod mesh_config;
+mod object;
+mod object_ref;
+mod store;
+mod yaml;
+
+pub use error::{LoadError, NoSuchObject};
+pub use mesh_config::{MeshConfig, OutboundTrafficPolicy};
+pub use object::{Object, Other};
+pub use object_ref::{NotAnObjectRef, ObjectRef};
+pub use store::{Age, Snapshot, Source, Stored};
+pub use yaml::YamlError;

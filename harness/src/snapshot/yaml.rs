@@ -1,0 +1,299 @@
+//! The only user of the YAML library: documents of a text, each read as its kind's type, and errors with their place.
+
+use std::fmt;
+use std::path::Path;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_saphyr::{MessageFormatter as _, Spanned};
+
+use super::api::{DestinationRule, PeerAuthentication, VirtualService};
+use super::{Object, Other, Source};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// A text that is no YAML, or holds no object of the kind it says. Displayed with the line it is about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct YamlError {
+    /// File name, or what else the text is called.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// The line's text.
+    pub excerpt: String,
+}
+
+impl std::error::Error for YamlError {}
+
+impl fmt::Display for YamlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = byte_of_column(&self.excerpt, self.column);
+        let snippet = Snippet::source(self.excerpt.as_str())
+            .path(self.file.as_str())
+            .line_start(self.line)
+            .fold(false)
+            .annotation(AnnotationKind::Primary.span(start..start + word_length(&self.excerpt[start..])));
+        let report = [Level::ERROR.primary_title(self.message.as_str()).element(snippet)];
+        f.write_str(&Renderer::plain().render(&report))
+    }
+}
+
+/// Reads every object of a text: several documents, and the items of `List` objects.
+pub(super) fn objects(text: &str, file: &str) -> Result<Vec<(Object, Source)>, Box<YamlError>> {
+    let mut found = Vec::new();
+    for document in documents(text) {
+        document.read_objects(file, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Reads one value of a text that is one document.
+pub(super) fn value<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, Box<YamlError>> {
+    Document { text, first_line: 1 }.read(file)
+}
+
+/// One document of a text.
+struct Document<'a> {
+    text: &'a str,
+    first_line: usize,
+}
+
+/// What every object begins with.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    api_version: Option<Spanned<String>>,
+    kind: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+struct List {
+    #[serde(default)]
+    items: Option<Vec<Spanned<Value>>>,
+}
+
+/// Splits at document markers. No marker can stand at the start of a line of content (YAML 1.2.2, 9.1.4).
+fn documents(text: &str) -> Vec<Document<'_>> {
+    let mut documents = Vec::new();
+    let (mut start, mut first_line, mut offset) = (0, 1, 0);
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        let next = offset + line.len();
+        if let Some(rest) = marker(line) {
+            documents.push(Document {
+                text: &text[start..offset],
+                first_line,
+            });
+            start = next - rest.len();
+            first_line = index + 1;
+        }
+        offset = next;
+    }
+    documents.push(Document {
+        text: &text[start..],
+        first_line,
+    });
+    documents.retain(|document| document.content_line().is_some());
+    documents
+}
+
+/// What follows a document marker on its line.
+fn marker(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("---").or_else(|| line.strip_prefix("..."))?;
+    rest.starts_with(char::is_whitespace)
+        .then_some(rest)
+        .or(rest.is_empty().then_some(rest))
+}
+
+impl Document<'_> {
+    /// Index of the first line that is neither blank nor a comment nor a directive.
+    fn content_line(&self) -> Option<usize> {
+        self.text
+            .lines()
+            .position(|line| !line.trim().is_empty() && !line.trim_start().starts_with(['#', '%']))
+    }
+
+    fn line(&self) -> usize {
+        self.first_line + self.content_line().unwrap_or_default()
+    }
+
+    fn read_objects(&self, file: &str, found: &mut Vec<(Object, Source)>) -> Result<(), Box<YamlError>> {
+        let envelope: Envelope = self.read(file)?;
+        let (Some(api_version), Some(kind)) = (envelope.api_version, envelope.kind) else {
+            return Err(self.error(
+                file,
+                self.line(),
+                1,
+                "no Kubernetes object: `apiVersion` or `kind` is missing".to_owned(),
+            ));
+        };
+        let (api_version, kind) = (api_version.value, kind.value);
+        if kind == "List" || (kind.ends_with("List") && self.has_items(file)) {
+            return self.read_list(file, found);
+        }
+        let object = read_kind(&api_version, &kind, &mut ByDocument { document: self, file })?;
+        found.push((object, self.source(file, self.line())));
+        Ok(())
+    }
+
+    fn has_items(&self, file: &str) -> bool {
+        self.read::<List>(file).is_ok_and(|list| list.items.is_some())
+    }
+
+    fn read_list(&self, file: &str, found: &mut Vec<(Object, Source)>) -> Result<(), Box<YamlError>> {
+        let list: List = self.read(file)?;
+        for item in list.items.into_iter().flatten() {
+            let line = self.first_line
+                + usize::try_from(item.referenced.line())
+                    .unwrap_or(1)
+                    .saturating_sub(1);
+            let column = usize::try_from(item.referenced.column()).unwrap_or(1);
+            let text_of = |key: &str| item.value.get(key).and_then(Value::as_str).map(str::to_owned);
+            let (Some(api_version), Some(kind)) = (text_of("apiVersion"), text_of("kind")) else {
+                let message = "no Kubernetes object: `apiVersion` or `kind` is missing".to_owned();
+                return Err(self.error(file, line, column, message));
+            };
+            let object = read_kind(&api_version, &kind, &mut ByValue(item.value))
+                .map_err(|problem| self.error(file, line, column, format!("no valid {kind}: {problem}")))?;
+            found.push((object, self.source(file, line)));
+        }
+        Ok(())
+    }
+
+    fn source(&self, file: &str, line: usize) -> Source {
+        Source {
+            file: file.to_owned(),
+            line,
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&self, file: &str) -> Result<T, Box<YamlError>> {
+        let options = serde_saphyr::options! {
+            with_snippet: false,
+            budget: serde_saphyr::budget! {
+                // A `List` of a whole cluster (5,000 pods) has some 3 million nodes.
+                max_nodes: 20_000_000,
+                max_events: 60_000_000,
+            },
+        };
+        serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
+            let (line, column) = error.location().map_or((1, 1), |at| {
+                (
+                    usize::try_from(at.line()).unwrap_or(1),
+                    usize::try_from(at.column()).unwrap_or(1),
+                )
+            });
+            let message = serde_saphyr::DefaultMessageFormatter
+                .format_message(&error)
+                .into_owned();
+            self.error(file, self.first_line + line.max(1) - 1, column.max(1), message)
+        })
+    }
+
+    fn error(&self, file: &str, line: usize, column: usize, message: String) -> Box<YamlError> {
+        let excerpt = self
+            .text
+            .lines()
+            .nth(line - self.first_line)
+            .unwrap_or_default()
+            .to_owned();
+        Box::new(YamlError {
+            file: file.to_owned(),
+            line,
+            column,
+            message,
+            excerpt,
+        })
+    }
+}
+
+/// Where the fields of an object are read from.
+trait Reader {
+    type Error;
+    fn read<T: DeserializeOwned>(&mut self) -> Result<T, Self::Error>;
+}
+
+struct ByDocument<'a> {
+    document: &'a Document<'a>,
+    file: &'a str,
+}
+
+impl Reader for ByDocument<'_> {
+    type Error = Box<YamlError>;
+
+    fn read<T: DeserializeOwned>(&mut self) -> Result<T, Self::Error> {
+        self.document.read(self.file)
+    }
+}
+
+struct ByValue(Value);
+
+impl Reader for ByValue {
+    type Error = serde_json::Error;
+
+    fn read<T: DeserializeOwned>(&mut self) -> Result<T, Self::Error> {
+        T::deserialize(&self.0)
+    }
+}
+
+/// Reads an object as the type of its kind. Kinds of the same name in other API groups are kept untyped.
+fn read_kind<R: Reader>(api_version: &str, kind: &str, from: &mut R) -> Result<Object, R::Error> {
+    let security = matches!(api_version, "security.istio.io/v1" | "security.istio.io/v1beta1");
+    let networking = matches!(
+        api_version,
+        "networking.istio.io/v1" | "networking.istio.io/v1beta1" | "networking.istio.io/v1alpha3"
+    );
+    Ok(match (api_version, kind) {
+        ("v1", "ConfigMap") => Object::ConfigMap(Box::new(from.read()?)),
+        ("apps/v1", "DaemonSet") => Object::DaemonSet(Box::new(from.read()?)),
+        ("apps/v1", "Deployment") => Object::Deployment(Box::new(from.read()?)),
+        ("batch/v1", "Job") => Object::Job(Box::new(from.read()?)),
+        ("v1", "Namespace") => Object::Namespace(Box::new(from.read()?)),
+        ("v1", "Pod") => Object::Pod(Box::new(from.read()?)),
+        ("v1", "Service") => Object::Service(Box::new(from.read()?)),
+        ("v1", "ServiceAccount") => Object::ServiceAccount(Box::new(from.read()?)),
+        ("apps/v1", "StatefulSet") => Object::StatefulSet(Box::new(from.read()?)),
+        (_, "DestinationRule") if networking => {
+            Object::DestinationRule(Box::new(from.read::<DestinationRule>()?))
+        }
+        (_, "VirtualService") if networking => {
+            Object::VirtualService(Box::new(from.read::<VirtualService>()?))
+        }
+        (_, "PeerAuthentication") if security => {
+            Object::PeerAuthentication(Box::new(from.read::<PeerAuthentication>()?))
+        }
+        _ => Object::Other(Box::new(Other {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            metadata: from.read::<WithMetadata>()?.metadata.unwrap_or_default(),
+            value: from.read()?,
+        })),
+    })
+}
+
+#[derive(Deserialize)]
+struct WithMetadata {
+    metadata: Option<ObjectMeta>,
+}
+
+/// Whether a file is a manifest by its name.
+pub(super) fn is_manifest(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|it| it == "yaml" || it == "yml" || it == "json")
+}
+
+fn byte_of_column(line: &str, column: usize) -> usize {
+    line.char_indices()
+        .nth(column.saturating_sub(1))
+        .map_or(line.len(), |(at, _)| at)
+}
+
+fn word_length(rest: &str) -> usize {
+    rest.find(|c: char| c.is_whitespace() || ":,}]".contains(c))
+        .unwrap_or(rest.len())
+        .max(usize::from(!rest.is_empty()))
+}
