@@ -1,0 +1,178 @@
+//! Mints what [`Credentials`] say.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use time::OffsetDateTime;
+
+use super::issuer::RootAuthority;
+use super::leaf::{self, Leaf};
+use super::{Credentials, PrivateKey, RootName, Validity, WorkloadCredentials};
+use crate::call::WorkloadName;
+
+/// The certificate authorities of a run: every root, its intermediate, and all they issued.
+///
+/// The same state gives the same certificates, byte by byte, for as long as the authority lives. A change renews
+/// only what it is about: another bundle leaves the leaf alone, an expired root leaves the intermediate alone.
+///
+/// A certificate that is not valid yet is minted to become valid an hour later, a current leaf lives 24 hours:
+/// a run that outlasts them needs another `generation`.
+#[derive(Debug)]
+pub struct Authority {
+    trust_domain: String,
+    roots: HashMap<RootName, RootAuthority>,
+    leaves: HashMap<(WorkloadName, LeafState), Leaf>,
+}
+
+/// What a workload holds: the three things its agent would be given.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Issued {
+    /// The chain it serves, PEM: leaf, intermediate, root. istiod's answer includes the root and the agent serves
+    /// it as it came.
+    pub certificate_chain: String,
+    /// The leaf's key.
+    pub private_key: PrivateKey,
+    /// The roots it trusts, PEM, in the order of the bundle.
+    pub trust_bundle: String,
+    /// The leaf's serial number as Envoy's `/certs` prints it: lower-case hexadecimal without leading zero bytes.
+    pub serial: String,
+    /// SHA-256 over the leaf's DER, lower-case hexadecimal.
+    pub fingerprint: String,
+}
+
+/// Why no certificate could be minted.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    /// The state says nothing of this workload.
+    #[error("no credentials for workload `{workload}`: give it an identity before certificates are issued")]
+    UnknownWorkload {
+        /// The workload asked for.
+        workload: WorkloadName,
+    },
+    /// A trust bundle without any root. Envoy refuses to match a SAN without a trusted CA.
+    #[error("the trust bundle of workload `{workload}` is empty: name at least one root")]
+    EmptyBundle {
+        /// The workload asked for.
+        workload: WorkloadName,
+    },
+    /// The identity cannot stand in a SAN.
+    #[error("identity `{identity}` cannot be written as a URI SAN: use ASCII only")]
+    Identity {
+        /// The identity as given.
+        identity: String,
+        /// What the encoder said.
+        source: rcgen::Error,
+    },
+    /// Signing or key generation failed.
+    #[error("could not make a {what}")]
+    Mint {
+        /// What was being made.
+        what: &'static str,
+        /// What the library said.
+        source: rcgen::Error,
+    },
+    /// The system gave no random bytes.
+    #[error("the system's random generator gave no bytes for a serial number: check that it is available")]
+    Random,
+}
+
+impl Authority {
+    /// An authority for `trust_domain` (for example `cluster.local`). Keys are made when first needed.
+    #[must_use]
+    pub fn new(trust_domain: &str) -> Self {
+        Self {
+            trust_domain: trust_domain.to_owned(),
+            roots: HashMap::new(),
+            leaves: HashMap::new(),
+        }
+    }
+
+    /// What `workload` holds in the state `credentials`.
+    ///
+    /// # Errors
+    ///
+    /// When the state does not name the workload, when its identity cannot stand in a certificate, when its bundle
+    /// is empty, or when the system cannot make keys.
+    pub fn issue(&mut self, credentials: &Credentials, workload: &WorkloadName) -> Result<Issued, PkiError> {
+        let Some(state) = credentials.workloads.get(workload) else {
+            return Err(PkiError::UnknownWorkload {
+                workload: workload.clone(),
+            });
+        };
+        if state.bundle.is_empty() {
+            return Err(PkiError::EmptyBundle {
+                workload: workload.clone(),
+            });
+        }
+        let now = OffsetDateTime::now_utc();
+        let leaf = self.leaf(workload, state, now)?;
+        let intermediate = self
+            .root(&state.issuer)?
+            .intermediate_certificate(state.intermediate, now)?;
+        let root = self.root_certificate(credentials, &state.issuer, now)?;
+        let bundle: Vec<String> = state
+            .bundle
+            .iter()
+            .map(|name| self.root_certificate(credentials, name, now))
+            .collect::<Result<_, _>>()?;
+        Ok(Issued {
+            certificate_chain: [leaf.certificate, intermediate, root].concat(),
+            private_key: leaf.private_key,
+            trust_bundle: bundle.concat(),
+            serial: leaf.serial,
+            fingerprint: leaf.fingerprint,
+        })
+    }
+
+    fn leaf(
+        &mut self,
+        workload: &WorkloadName,
+        state: &WorkloadCredentials,
+        now: OffsetDateTime,
+    ) -> Result<Leaf, PkiError> {
+        let key = (workload.clone(), LeafState::of(state));
+        if let Some(leaf) = self.leaves.get(&key) {
+            return Ok(leaf.clone());
+        }
+        let leaf = leaf::issue(state, &self.root(&state.issuer)?.intermediate(), now)?;
+        self.leaves.insert(key, leaf.clone());
+        Ok(leaf)
+    }
+
+    fn root_certificate(
+        &mut self,
+        credentials: &Credentials,
+        name: &RootName,
+        now: OffsetDateTime,
+    ) -> Result<String, PkiError> {
+        let validity = credentials.roots.get(name).copied().unwrap_or_default();
+        self.root(name)?.root_certificate(validity, now)
+    }
+
+    fn root(&mut self, name: &RootName) -> Result<&mut RootAuthority, PkiError> {
+        match self.roots.entry(name.clone()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => Ok(unknown.insert(RootAuthority::new(&self.trust_domain, name)?)),
+        }
+    }
+}
+
+/// The part of a workload's state that its leaf depends on.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct LeafState {
+    identity: String,
+    validity: Validity,
+    issuer: RootName,
+    generation: u32,
+}
+
+impl LeafState {
+    fn of(state: &WorkloadCredentials) -> Self {
+        Self {
+            identity: state.identity.clone(),
+            validity: state.leaf,
+            issuer: state.issuer.clone(),
+            generation: state.generation,
+        }
+    }
+}
