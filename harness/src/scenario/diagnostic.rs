@@ -11,14 +11,14 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// A file that was read: what it is called in messages, and its text.
 #[derive(Debug, Eq, PartialEq)]
-pub struct Source {
+pub struct SourceText {
     /// Its path as shown: from the workspace root where it lies in it.
     pub name: String,
     /// Its content.
     pub text: String,
 }
 
-impl Source {
+impl SourceText {
     /// A source shown by its path from `root`.
     #[must_use]
     pub fn new(path: &Path, root: &Path, text: impl Into<String>) -> Arc<Self> {
@@ -64,7 +64,7 @@ pub struct Diagnostic {
     /// What to do about it, each a sentence.
     pub help: Vec<String>,
     /// The file.
-    pub source: Arc<Source>,
+    pub source: Arc<SourceText>,
     /// The marked bytes; `None` where the file as a whole is meant.
     pub span: Option<Range<usize>>,
     /// Other places of the same file that explain this one.
@@ -74,7 +74,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A mistake at `span`.
     #[must_use]
-    pub fn at(source: &Arc<Source>, span: Range<usize>, message: impl Into<String>) -> Self {
+    pub fn at(source: &Arc<SourceText>, span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             span: Some(span),
             ..Self::about(source, message)
@@ -83,7 +83,7 @@ impl Diagnostic {
 
     /// A mistake of the file as a whole.
     #[must_use]
-    pub fn about(source: &Arc<Source>, message: impl Into<String>) -> Self {
+    pub fn about(source: &Arc<SourceText>, message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
             label: String::new(),

@@ -253,6 +253,16 @@ pub enum Tier {
 }
 
 impl Tier {
+    /// Every tier, in the order of the design.
+    pub const ALL: [Self; 6] = [
+        Self::Local,
+        Self::Netns,
+        Self::Docker,
+        Self::Kind,
+        Self::Cluster,
+        Self::Replay,
+    ];
+
     /// As written in scenario files, ids and reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,8 +1,26 @@
 //! The scenario format, its loading with diagnostics, running its phases, and the verdict.
+//!
+//! A file is read three times, each time with less trust needed: as a tree that knows places (`snapshot::tree`),
+//! against the schema of the format (`structure`), and entry by entry as types that are then followed through the
+//! phases (`check`, `walk`). So all mistakes are reported at once, and what is left is a [`Scenario`] in which every
+//! name leads somewhere.
 
+mod address;
+mod check;
 pub mod diagnostic;
+mod draft;
+mod expand;
 pub mod format;
+mod load;
 mod schema;
-mod tree;
+mod state;
+mod structure;
+mod walk;
 
+pub use address::AddressError;
+pub use diagnostic::{Diagnostic, SourceText};
+pub use expand::{ExpandError, Expected, ExpectedCall, expand};
+pub use format::{Capability, Expectation, Phase, ScenarioFile, Tier};
+pub use load::{Scenario, load};
 pub use schema::{SCHEMA_FILE, json_schema, json_schema_text};
+pub use state::{Causes, State, StateError, expects_a_refusal};

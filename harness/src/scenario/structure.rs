@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::diagnostic::{Diagnostic, Source};
-use super::tree::{Entry, Node, Step, Yaml};
+use super::diagnostic::{Diagnostic, SourceText};
 use crate::reference::most_similar;
+use crate::snapshot::tree::{Entry, Node, Step, Yaml};
 
 /// What a document's shape is wrong in.
 pub(super) struct Shape {
@@ -20,7 +20,7 @@ pub(super) struct Shape {
 }
 
 /// Compares a document with a schema.
-pub(super) fn check(document: &Node, schema: &Value, source: &Arc<Source>) -> Shape {
+pub(super) fn check(document: &Node, schema: &Value, source: &Arc<SourceText>) -> Shape {
     let mut checker = Checker {
         schema,
         source,
@@ -36,7 +36,7 @@ pub(super) fn check(document: &Node, schema: &Value, source: &Arc<Source>) -> Sh
 
 struct Checker<'a> {
     schema: &'a Value,
-    source: &'a Arc<Source>,
+    source: &'a Arc<SourceText>,
     path: Vec<Step>,
     shape: Shape,
 }
@@ -79,7 +79,9 @@ impl<'a> Checker<'a> {
 
     fn list(&mut self, node: &Node, items: &[Node], schema: &'a Value) {
         if items.is_empty() && schema.get("minItems").is_some() {
-            let mistake = self.at(node, format!("{} is empty", self.here())).label("needs at least one entry");
+            let mistake = self
+                .at(node, format!("{} is empty", self.here()))
+                .label("needs at least one entry");
             self.report(mistake);
         }
         if let Some(schema) = schema.get("items") {
@@ -101,7 +103,11 @@ impl<'a> Checker<'a> {
                 None => {}
             }
         }
-        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         for key in required.filter_map(Value::as_str) {
             if entries.iter().all(|e| e.key != key) && !self.misspelt(key, entries, &known) {
                 let description = properties.and_then(|p| p.get(key)?.get("description")?.as_str());
@@ -113,7 +119,9 @@ impl<'a> Checker<'a> {
     /// A required key that is there under a wrong spelling is one mistake, not two.
     fn misspelt(&self, key: &str, entries: &[Entry], known: &[&str]) -> bool {
         let strangers = entries.iter().filter(|e| !known.contains(&e.key.as_str()));
-        strangers.into_iter().any(|e| meant(&e.key, known, entries).as_deref() == Some(key))
+        strangers
+            .into_iter()
+            .any(|e| meant(&e.key, known, entries).as_deref() == Some(key))
     }
 
     fn stranger(&mut self, entry: &Entry, known: &[&str], siblings: &[Entry], definition: Option<&str>) {
@@ -135,13 +143,18 @@ impl<'a> Checker<'a> {
 
     fn missing(&mut self, node: &Node, key: &str, definition: Option<&str>, description: Option<&str>) {
         let place = self.place(definition);
-        let mistake = self.at(node, format!("{place} lacks `{key}`")).label(format!("`{key}` is missing"));
+        let mistake = self
+            .at(node, format!("{place} lacks `{key}`"))
+            .label(format!("`{key}` is missing"));
         let help = description.map(|text| format!("`{key}`: {}", text.replace('\n', " ")));
         self.report(mistake.maybe_help(help));
     }
 
     fn word(&mut self, node: &Node, alternatives: &'a [Value], definition: Option<&str>) {
-        let words: Vec<&str> = alternatives.iter().filter_map(|a| a.get("const")?.as_str()).collect();
+        let words: Vec<&str> = alternatives
+            .iter()
+            .filter_map(|a| a.get("const")?.as_str())
+            .collect();
         let Yaml::Scalar(Value::String(written)) = &node.value else {
             return self.mismatch(node, "string", &node.value);
         };
@@ -172,7 +185,10 @@ impl<'a> Checker<'a> {
                     }
                 },
                 _ => {
-                    let message = format!("a {what} is one key with its parameters, found {} keys", entries.len());
+                    let message = format!(
+                        "a {what} is one key with its parameters, found {} keys",
+                        entries.len()
+                    );
                     let mistake = self.at(node, message).label("start a list item for each");
                     let help = format!("indent parameters below their {what}: `- {}: {{…}}`", names[0]);
                     self.report(mistake.help(help));
@@ -271,7 +287,11 @@ fn suggest(mistake: Diagnostic, written: &str, words: &[&str]) -> Diagnostic {
 }
 
 fn listed(words: &[&str]) -> String {
-    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+    words
+        .iter()
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn noun(definition: Option<&str>) -> &'static str {

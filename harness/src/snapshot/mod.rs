@@ -9,6 +9,7 @@ mod mesh_config;
 mod object;
 mod object_ref;
 mod store;
+pub(crate) mod tree;
 mod yaml;
 
 pub use error::{LoadError, NoSuchObject};

@@ -1,4 +1,5 @@
-//! The only user of the YAML library: documents of a text, each read as its kind's type, and errors with their place.
+//! With [`tree`](super::tree) the only user of the YAML library: documents of a text, each read as its kind's type, and
+//! errors with their place.
 
 use std::fmt;
 use std::path::Path;

@@ -12,14 +12,14 @@ use serde_saphyr::{Location, Spanned};
 
 /// A node of a YAML document. Spans are byte ranges of the source.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) span: Range<usize>,
-    pub(super) value: Yaml,
+pub(crate) struct Node {
+    pub(crate) span: Range<usize>,
+    pub(crate) value: Yaml,
 }
 
 /// What a node holds.
 #[derive(Clone, Debug)]
-pub(super) enum Yaml {
+pub(crate) enum Yaml {
     Scalar(Value),
     List(Vec<Node>),
     Map(Vec<Entry>),
@@ -27,15 +27,15 @@ pub(super) enum Yaml {
 
 /// One entry of a map.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) key_span: Range<usize>,
-    pub(super) value: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_span: Range<usize>,
+    pub(crate) value: Node,
 }
 
 /// One step into a tree.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Key(String),
     Index(usize),
 }
@@ -54,14 +54,14 @@ impl From<usize> for Step {
 
 /// Text that is no YAML: what is wrong, and where.
 #[derive(Debug)]
-pub(super) struct Malformed {
-    pub(super) message: String,
-    pub(super) span: Range<usize>,
+pub(crate) struct Malformed {
+    pub(crate) message: String,
+    pub(crate) span: Range<usize>,
 }
 
 impl Node {
     /// Reads the one document of `text`.
-    pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Malformed> {
         match serde_saphyr::from_str::<Spanned<Raw>>(text) {
             Ok(raw) => Ok(Self::place(raw, text)),
             Err(error) => Err(Malformed::of(&error, text)),
@@ -69,7 +69,7 @@ impl Node {
     }
 
     /// The node that `path` leads to.
-    pub(super) fn at(&self, path: &[Step]) -> Option<&Self> {
+    pub(crate) fn at(&self, path: &[Step]) -> Option<&Self> {
         let Some((step, rest)) = path.split_first() else {
             return Some(self);
         };
@@ -81,7 +81,7 @@ impl Node {
     }
 
     /// The most precise span there is for `path`: that of the deepest node on it that exists.
-    pub(super) fn span_near(&self, path: &[Step]) -> Range<usize> {
+    pub(crate) fn span_near(&self, path: &[Step]) -> Range<usize> {
         (0..=path.len())
             .rev()
             .find_map(|len| self.at(path.get(..len)?))
@@ -89,7 +89,7 @@ impl Node {
     }
 
     /// The span of the key of the last step of `path`, or of the node itself where that is no key.
-    pub(super) fn key_span(&self, path: &[Step]) -> Range<usize> {
+    pub(crate) fn key_span(&self, path: &[Step]) -> Range<usize> {
         if let Some((Step::Key(key), parents)) = path.split_last()
             && let Some(Yaml::Map(entries)) = self.at(parents).map(|node| &node.value)
             && let Some(entry) = entries.iter().find(|e| e.key == *key)
@@ -99,8 +99,33 @@ impl Node {
         self.span_near(path)
     }
 
+    /// The same tree without the entries at these paths.
+    pub(crate) fn without(mut self, paths: &[Vec<Step>]) -> Self {
+        for path in paths {
+            if let Some((Step::Key(key), parents)) = path.split_last()
+                && let Some(Yaml::Map(entries)) = self.at_mut(parents).map(|node| &mut node.value)
+            {
+                entries.retain(|e| e.key != *key);
+            }
+        }
+        self
+    }
+
+    fn at_mut(&mut self, path: &[Step]) -> Option<&mut Self> {
+        let Some((step, rest)) = path.split_first() else {
+            return Some(self);
+        };
+        match (step, &mut self.value) {
+            (Step::Key(key), Yaml::Map(entries)) => {
+                entries.iter_mut().find(|e| e.key == *key)?.value.at_mut(rest)
+            }
+            (Step::Index(index), Yaml::List(items)) => items.get_mut(*index)?.at_mut(rest),
+            _ => None,
+        }
+    }
+
     /// The same content without places.
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match &self.value {
             Yaml::Scalar(value) => value.clone(),
             Yaml::List(items) => items.iter().map(Self::to_json).collect(),

@@ -1,0 +1,183 @@
+//! The state of the mesh from phase to phase: objects, topology, and what was done to its certificates.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use semver::Version;
+
+use super::format::HEAL_ALL;
+use super::{Phase, Scenario};
+use crate::call::WorkloadName;
+use crate::fault::{Conditions, Fault, History, Rotation};
+use crate::istio::Topology;
+use crate::reference::ReferenceError;
+use crate::snapshot::{LoadError, NoSuchObject, NotAnObjectRef, ObjectRef, Snapshot};
+
+/// The mesh as the phases so far have left it.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The objects.
+    pub snapshot: Snapshot,
+    /// What they mean. Current after [`State::settle`].
+    pub topology: Topology,
+    /// Active faults and rotations.
+    pub history: History,
+}
+
+/// Whether what a scenario breaks is broken. Without it, the refusals it expects must not come.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Causes {
+    /// As written.
+    #[default]
+    Present,
+    /// Left out: every `inject`, and the `delete`, `manifests` and `apply` of phases that expect a refusal.
+    LeftOut,
+}
+
+/// An action of a phase could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A manifest, or an inline object.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// `delete` with something that is no reference.
+    #[error(transparent)]
+    Reference(#[from] NotAnObjectRef),
+    /// `delete` of something that is not there.
+    #[error(transparent)]
+    Delete(#[from] Box<NoSuchObject>),
+    /// A fault or rotation of a workload that is not there.
+    #[error(transparent)]
+    Workload(#[from] ReferenceError),
+}
+
+impl State {
+    /// A mesh without objects.
+    #[must_use]
+    pub fn empty(release: Version) -> Self {
+        let snapshot = Snapshot::new(release);
+        Self {
+            topology: Topology::new(&snapshot, None),
+            snapshot,
+            history: History::default(),
+        }
+    }
+
+    /// The mesh a scenario starts from, before its first phase.
+    ///
+    /// # Errors
+    /// When a manifest cannot be loaded.
+    pub fn start(scenario: &Scenario) -> Result<Self, StateError> {
+        let mut state = Self::empty(scenario.release.clone());
+        for manifest in &scenario.file.spec.manifests {
+            state.manifest(&scenario.manifest_path(manifest))?;
+        }
+        state.topology = Topology::new(&state.snapshot, None);
+        Ok(state)
+    }
+
+    /// Does what a phase does, in the order of the format.
+    ///
+    /// # Errors
+    /// When an action cannot be done; a loaded scenario has none such.
+    pub fn advance(&mut self, scenario: &Scenario, index: usize, causes: Causes) -> Result<(), StateError> {
+        let Some(phase) = scenario.file.spec.phases.get(index) else {
+            return Ok(());
+        };
+        if causes == Causes::Present || !expects_a_refusal(phase) {
+            self.change_objects(scenario, phase, index, causes)?;
+        }
+        for name in phase.heal.iter().flatten() {
+            self.heal(name);
+        }
+        if causes == Causes::Present {
+            for fault in &phase.inject {
+                self.inject(fault)?;
+            }
+        }
+        for step in &phase.rotate {
+            self.rotate(step)?;
+        }
+        Ok(())
+    }
+
+    /// The certificates in force.
+    #[must_use]
+    pub fn conditions(&self) -> Conditions {
+        let identities: BTreeMap<WorkloadName, String> = self
+            .topology
+            .workloads
+            .keys()
+            .filter_map(|name| Some((name.clone(), self.topology.identity(name)?)))
+            .collect();
+        Conditions::of(&identities, &self.history)
+    }
+
+    fn change_objects(
+        &mut self,
+        scenario: &Scenario,
+        phase: &Phase,
+        index: usize,
+        causes: Causes,
+    ) -> Result<(), StateError> {
+        for object in &phase.delete {
+            match self.delete(object) {
+                // What a remedy removes may never have been applied.
+                Err(StateError::Delete(_)) if causes == Causes::LeftOut => {}
+                done => done?,
+            }
+        }
+        for manifest in &phase.manifests {
+            self.manifest(&scenario.manifest_path(manifest))?;
+        }
+        for number in 0..phase.apply.len() {
+            self.apply(&scenario.inline_object(index, number), &scenario.source.name)?;
+        }
+        self.settle();
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, object: &str) -> Result<(), StateError> {
+        self.snapshot.delete(&object.parse::<ObjectRef>()?)?;
+        Ok(())
+    }
+
+    pub(super) fn manifest(&mut self, path: &Path) -> Result<(), LoadError> {
+        self.snapshot.load_files(&[path.to_owned()])
+    }
+
+    pub(super) fn apply(&mut self, text: &str, file: &str) -> Result<(), LoadError> {
+        self.snapshot.add_yaml(text, file)
+    }
+
+    /// Reads the topology of the objects as they are now.
+    pub(super) fn settle(&mut self) {
+        self.topology = Topology::new(&self.snapshot, Some(&self.topology));
+    }
+
+    pub(super) fn heal(&mut self, name: &str) -> bool {
+        if name == HEAL_ALL {
+            let any = self.history.active().next().is_some();
+            self.history.heal_all();
+            return any;
+        }
+        self.history.heal(name)
+    }
+
+    pub(super) fn inject(&mut self, fault: &Fault) -> Result<(), ReferenceError> {
+        self.history.inject(fault, self.topology.workloads.keys())
+    }
+
+    pub(super) fn rotate(&mut self, step: &Rotation) -> Result<(), ReferenceError> {
+        self.history.rotate(step, self.topology.workloads.keys())
+    }
+}
+
+/// Whether a phase expects a call not to be delivered.
+#[must_use]
+pub fn expects_a_refusal(phase: &Phase) -> bool {
+    phase
+        .expect
+        .iter()
+        .any(|expectation| !expectation.outcome.is_delivered())
+}

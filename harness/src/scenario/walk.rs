@@ -1,0 +1,347 @@
+//! Following every reference of a scenario through its phases, in the state in which it would be used.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use semver::Version;
+
+use super::address::AddressError;
+use super::diagnostic::{Diagnostic, SourceText};
+use super::draft::{Draft, PhaseDraft};
+use super::expand::{ExpandError, Origin, expansion, part_of_id};
+use super::format::Tier;
+use super::load::{Place, in_place, manifest_path, steps};
+use super::state::{State, StateError};
+use crate::one_or_many::OneOrMany;
+use crate::reference::{ReferenceError, most_similar};
+use crate::snapshot::tree::{Step, Yaml};
+use crate::snapshot::{LoadError, YamlError};
+
+/// A walk through the phases.
+pub(super) struct Walk<'a> {
+    place: &'a Place<'a>,
+    state: State,
+    found: Vec<Diagnostic>,
+    /// Set when objects are missing: then workloads and Services may be, and cannot be judged.
+    incomplete: bool,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn through(draft: &Draft, place: &'a Place<'a>) -> Vec<Diagnostic> {
+        // Any release will do to go on with where none could be read; that mistake is reported already.
+        let release = draft.release.clone().unwrap_or_else(|| Version::new(1, 24, 0));
+        let mut walk = Self {
+            place,
+            state: State::empty(release),
+            found: Vec::new(),
+            incomplete: draft.manifests.gaps || draft.manifests.read.is_empty(),
+        };
+        for (number, written) in &draft.manifests.read {
+            walk.manifest(written, &["spec".into(), "manifests".into(), (*number).into()]);
+        }
+        walk.state.settle();
+        for (index, phase) in draft.phases.iter().enumerate() {
+            walk.objects(phase, index);
+            walk.certificates(phase, index);
+            walk.expectations(phase, index);
+        }
+        walk.found
+    }
+
+    fn objects(&mut self, phase: &PhaseDraft, index: usize) {
+        for (number, object) in &phase.delete.read {
+            if let Err(error) = self.state.delete(object) {
+                self.undeletable(&error, &steps(index, "delete", *number));
+            }
+        }
+        for (number, written) in &phase.manifests.read {
+            self.manifest(written, &steps(index, "manifests", *number));
+        }
+        for (number, _) in &phase.apply.read {
+            let path = steps(index, "apply", *number);
+            let text = in_place(&self.place.source.text, self.place.tree.span_near(&path));
+            if let Err(LoadError::Yaml(error)) = self.state.apply(&text, &self.place.source.name) {
+                self.incomplete = true;
+                let mistake = in_file(&error, self.place.source).label("in this object");
+                self.found.push(mistake);
+            }
+        }
+        self.incomplete |= phase.manifests.gaps || phase.apply.gaps;
+        self.state.settle();
+    }
+
+    fn manifest(&mut self, written: &str, path: &[Step]) {
+        let file = manifest_path(written, self.place.path, self.place.root);
+        let Err(error) = self.state.manifest(&file) else {
+            return;
+        };
+        self.incomplete = true;
+        let mistake = match error {
+            LoadError::Read {
+                path: missing,
+                source,
+            } if source.kind() == std::io::ErrorKind::NotFound => {
+                let shown = shown(&missing, self.place.root);
+                let mistake = self
+                    .at(path, format!("manifest not found: {shown}"))
+                    .label("no such file");
+                let mistake = mistake.maybe_help(
+                    neighbour(&file).map(|name| format!("did you mean `{}`?", beside(written, &name))),
+                );
+                mistake.help("paths start from the workspace root; `./` means beside this file")
+            }
+            LoadError::Yaml(error) => match fs::read_to_string(&error.file) {
+                Ok(text) => {
+                    let source = SourceText::new(Path::new(&error.file), self.place.root, text);
+                    in_file(&error, &source)
+                }
+                Err(_) => self.at(path, error.message.clone()).label("in this manifest"),
+            },
+            other => self.at(path, other.to_string()).label("this manifest"),
+        };
+        self.found.push(mistake);
+    }
+
+    fn undeletable(&mut self, error: &StateError, path: &[Step]) {
+        if self.incomplete {
+            return;
+        }
+        let mistake = match error {
+            StateError::Delete(missing) => {
+                let mistake = self.at(path, format!("nothing to delete: there is no {}", missing.object));
+                match &missing.nearest {
+                    Some(nearest) => mistake.label(format!("did you mean `{nearest}`?")),
+                    None => mistake.label("no such object in this phase"),
+                }
+            }
+            _ => {
+                let mistake = self
+                    .at(path, "no reference to an object")
+                    .label("expected `Kind/namespace/name`");
+                mistake.help("for example `PeerAuthentication/payments/strict`")
+            }
+        };
+        self.found.push(mistake);
+    }
+
+    fn certificates(&mut self, phase: &PhaseDraft, index: usize) {
+        for (number, fault) in &phase.inject.read {
+            if self.state.inject(fault).is_err() {
+                self.workloads(
+                    fault.workload(),
+                    &steps(index, "inject", *number),
+                    fault.kind().id,
+                );
+            }
+        }
+        for (number, step) in &phase.rotate.read {
+            if self.state.rotate(step).is_err() {
+                let path = steps(index, "rotate", *number);
+                let kind = match self.place.tree.at(&path).map(|node| &node.value) {
+                    Some(Yaml::Map(entries)) => entries.first().map(|e| e.key.clone()),
+                    _ => None,
+                };
+                self.workloads(step.workload(), &path, &kind.unwrap_or_default());
+            }
+        }
+    }
+
+    /// Points at each name of a fault's or rotation's `workload` that leads nowhere.
+    fn workloads(&mut self, written: Option<&OneOrMany<String>>, path: &[Step], kind: &str) {
+        let known = self.state.topology.workloads.keys();
+        let wrong: Vec<(usize, ReferenceError)> = written
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .filter(|(_, name)| *name != "*")
+            .filter_map(|(index, name)| {
+                let error = crate::reference::resolve_workload(name, known.clone()).err()?;
+                Some((index, error))
+            })
+            .collect();
+        for (index, error) in wrong {
+            let path = [path, &[kind.into(), "workload".into(), index.into()]].concat();
+            self.reference(&error, &path);
+        }
+    }
+
+    fn expectations(&mut self, phase: &PhaseDraft, index: usize) {
+        let mut seen: BTreeMap<(String, Tier), usize> = BTreeMap::new();
+        for (number, expectation) in &phase.expect.read {
+            let path = steps(index, "expect", *number);
+            let anywhere = expansion(expectation, &self.state.topology, None);
+            for (origin, error) in &anywhere.errors {
+                self.unexpandable(*origin, error, &path);
+            }
+            if anywhere.errors.is_empty()
+                && anywhere.calls.is_empty()
+                && expectation.when.is_none()
+                && !self.incomplete
+            {
+                let mistake = self.at(&path, "this expectation stands for no call");
+                self.found.push(
+                    mistake.label("`*` leaves out a workload that calls itself, and nothing else is left"),
+                );
+            }
+            self.twice(expectation, *number, index, &mut seen);
+        }
+    }
+
+    fn twice(
+        &mut self,
+        expectation: &super::format::Expectation,
+        number: usize,
+        phase: usize,
+        seen: &mut BTreeMap<(String, Tier), usize>,
+    ) {
+        let mut reported = false;
+        for tier in Tier::ALL {
+            for call in expansion(expectation, &self.state.topology, Some(tier)).calls {
+                let id = part_of_id(&call);
+                let first = *seen.entry((id.clone(), tier)).or_insert(number);
+                if first != number && !reported {
+                    reported = true;
+                    let first = self.place.tree.span_near(&steps(phase, "expect", first));
+                    let mistake = self.at(
+                        &steps(phase, "expect", number),
+                        format!("`{id}` is expected twice"),
+                    );
+                    self.found
+                        .push(mistake.label("again here").related(first, "first expected here"));
+                }
+            }
+        }
+    }
+
+    fn unexpandable(&mut self, origin: Origin, error: &ExpandError, expectation: &[Step]) {
+        let below = |steps: &[Step]| [expectation, steps].concat();
+        let path = match origin {
+            Origin::From(index) => below(&["from".into(), index.into()]),
+            Origin::To(index) => below(&["to".into(), index.into()]),
+            Origin::Client => below(&["when".into(), "client".into()]),
+            Origin::Server => below(&["when".into(), "server".into()]),
+        };
+        match error {
+            ExpandError::From(error) => self.reference(error, &path),
+            ExpandError::To(error) => self.address(error, &path),
+            ExpandError::When { .. } => {
+                let mistake = self
+                    .at(&path, error.to_string())
+                    .label("expected a version requirement");
+                self.found
+                    .push(mistake.help("for example `>=1.30` or `>=1.28, <1.31`"));
+            }
+            ExpandError::NoCaller(_) | ExpandError::Twice(_) if self.incomplete => {}
+            ExpandError::NoCaller(_) | ExpandError::Twice(_) => {
+                let mistake = self.at(&path, error.to_string()).label("`replicas: 0`");
+                self.found.push(mistake);
+            }
+        }
+    }
+
+    fn reference(&mut self, error: &ReferenceError, path: &[Step]) {
+        if self.incomplete {
+            return;
+        }
+        let mistake = self.at(path, error.to_string());
+        let mistake = match error {
+            ReferenceError::Unknown { similar, .. } => {
+                let mistake = match similar {
+                    Some(name) => mistake.label(format!("did you mean `{name}`?")),
+                    None => mistake.label("unknown workload"),
+                };
+                let known: Vec<String> = self
+                    .state
+                    .topology
+                    .workloads
+                    .keys()
+                    .map(|w| format!("`{w}`"))
+                    .collect();
+                mistake.help(match known.as_slice() {
+                    [] => "the manifests hold no workload".to_owned(),
+                    _ => format!("the manifests hold {}", known.join(", ")),
+                })
+            }
+            ReferenceError::Ambiguous { candidates, .. } => {
+                let names: Vec<String> = candidates.iter().map(|w| format!("`{w}`")).collect();
+                mistake
+                    .label("which one?")
+                    .help(format!("write {}", names.join(" or ")))
+            }
+        };
+        self.found.push(mistake);
+    }
+
+    fn address(&mut self, error: &AddressError, path: &[Step]) {
+        if self.incomplete && !matches!(error, AddressError::Malformed(_)) {
+            return;
+        }
+        let mistake = self.at(path, error.to_string());
+        let mistake = match error {
+            AddressError::Malformed(_) => mistake.label("expected a name and a port").help(
+                "write `service:port`, `service.namespace:port`, `host.name:port`, `pod/namespace/workload:port` or `*:port`",
+            ),
+            AddressError::NoService { instead: Some(instead), .. } => mistake.label(format!("did you mean `{instead}`?")),
+            AddressError::NoService { .. } => {
+                let known: Vec<String> =
+                    self.state.topology.services.keys().map(|(ns, name)| format!("`{name}.{ns}`")).collect();
+                let mistake = mistake.label("unknown Service");
+                mistake.maybe_help((!known.is_empty()).then(|| format!("the manifests hold {}", known.join(", "))))
+            }
+            AddressError::NoPort { ports, port, .. } => {
+                let ports: Vec<String> = ports.iter().map(|(port, name)| format!("{port} ({name})")).collect();
+                let mistake = mistake.label(format!("it has {}", ports.join(", ")));
+                mistake.help(format!("for a pod port that no Service declares write `pod/namespace/workload:{port}`"))
+            }
+            AddressError::NoPod { similar: Some(name), .. } => mistake.label(format!("did you mean `{name}`?")),
+            AddressError::NoPod { .. } => mistake.label("no workload of this name has such a pod"),
+            AddressError::NothingMatches(_) => mistake.label("`*` stands for nothing here"),
+        };
+        self.found.push(mistake);
+    }
+
+    fn at(&self, path: &[Step], message: impl Into<String>) -> Diagnostic {
+        Diagnostic::at(self.place.source, self.place.tree.span_near(path), message)
+    }
+}
+
+/// A mistake in a file of objects, marked to the end of the word it starts at.
+fn in_file(error: &YamlError, source: &std::sync::Arc<SourceText>) -> Diagnostic {
+    let line = source.line(error.line);
+    let indented = source.text.get(..line.start).unwrap_or_default();
+    let line_start = indented.rfind('\n').map_or(0, |newline| newline + 1);
+    let whole = source.text.get(line_start..line.end).unwrap_or_default();
+    let skipped: usize = whole
+        .chars()
+        .take(error.column.saturating_sub(1))
+        .map(char::len_utf8)
+        .sum();
+    let start = line_start + skipped;
+    let rest = source.text.get(start..line.end).unwrap_or_default();
+    let word = rest
+        .find(|c: char| c.is_whitespace() || ":,}]".contains(c))
+        .unwrap_or(rest.len());
+    Diagnostic::at(source, start..start + word, error.message.clone())
+}
+
+fn shown(path: &Path, root: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+/// The file beside a missing one whose name is most similar.
+fn neighbour(missing: &Path) -> Option<String> {
+    let entries = fs::read_dir(missing.parent()?).ok()?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    most_similar(&missing.file_name()?.to_string_lossy(), names)
+}
+
+fn beside(written: &str, name: &str) -> String {
+    match written.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/{name}"),
+        None => name.to_owned(),
+    }
+}
