@@ -1,1 +1,3 @@
 //! Where a scenario runs.
+
+pub mod local;

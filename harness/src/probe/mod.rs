@@ -1,5 +1,7 @@
-//! Making a call, gathering what both ends showed ([`Evidence`]), and naming its outcome.
+//! Making a call ([`dial`]), gathering what both ends showed ([`Evidence`]), and naming its outcome.
 
+pub mod dial;
 pub mod evidence;
 
+pub use dial::{Dial, DialError, TlsOffer};
 pub use evidence::Evidence;

@@ -1,0 +1,12 @@
+//! The application behind a pod port, as a task of this process.
+
+mod answer;
+mod first_bytes;
+mod seen;
+mod server;
+
+pub use seen::Seen;
+pub use server::{ApplicationError, ApplicationServer, Speaks};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! One round trip over an established stream.
+
+use std::future::poll_fn;
+use std::pin::pin;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST};
+use hyper_util::rt::TokioIo;
+use sha2::{Digest as _, Sha256};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
+
+use super::{Dial, DialError};
+use crate::call::Payload;
+use crate::probe::evidence::{Caller, HttpAnswer};
+
+/// As much of an answer as is kept.
+const LONGEST_ANSWER: usize = 2 * 1024;
+
+/// What is sent.
+#[derive(Debug)]
+pub(super) enum Question {
+    Request(Request<Empty<Bytes>>),
+    Line(String),
+}
+
+/// What has come back so far; survives a timeout in the midst of the answer.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    status: Option<u16>,
+    bytes: Vec<u8>,
+    /// Whether all of it came (or as much as is kept).
+    pub(super) complete: bool,
+}
+
+/// The `x-request-id` of the call with this nonce: a UUID, so that Envoy keeps it as it is.
+///
+/// Its version is 4, which Envoy reads as "not traced" (source/extensions/request_id/uuid/config.cc).
+#[must_use]
+pub fn request_id(nonce: &str) -> String {
+    let digest = Sha256::digest(nonce.as_bytes());
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "{}-{}-4{}-8{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[13..16],
+        &hex[17..20],
+        &hex[20..]
+    )
+}
+
+impl Question {
+    pub(super) fn of(dial: &Dial<'_>) -> Result<Self, DialError> {
+        if dial.payload == Payload::Tcp {
+            return Ok(Self::Line(format!("meshproof {}\n", dial.nonce)));
+        }
+        Request::get(format!("/meshproof/{}", dial.nonce))
+            .header(HOST, dial.authority)
+            .header("x-request-id", request_id(dial.nonce))
+            .header(CONNECTION, "close")
+            .body(Empty::new())
+            .map(Self::Request)
+            .map_err(|source| DialError::Request {
+                authority: dial.authority.to_owned(),
+                nonce: dial.nonce.to_owned(),
+                source,
+            })
+    }
+}
+
+impl Answer {
+    /// Puts the answer where it belongs in the evidence.
+    pub(super) fn fill(self, caller: &mut Caller, dial: &Dial<'_>) {
+        let body = String::from_utf8_lossy(&self.bytes);
+        match self.status {
+            Some(status) => {
+                let from_application = body.contains(dial.nonce);
+                caller.http = Some(HttpAnswer {
+                    status,
+                    body: body.into_owned(),
+                    from_application,
+                });
+            }
+            None if dial.payload == Payload::Tcp && !body.is_empty() => {
+                caller.tcp = Some(body.trim_end_matches(['\r', '\n']).to_owned());
+            }
+            None => {}
+        }
+    }
+}
+
+/// Asks and reads into `answer`. Gives the stream back where there is more to see of how it ends.
+pub(super) async fn ask<S>(stream: S, question: Question, answer: &mut Answer) -> Option<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match question {
+        Question::Request(request) => ask_http(stream, request, answer).await,
+        Question::Line(line) => Some(ask_line(stream, &line, answer).await),
+    }
+}
+
+async fn ask_line<S>(stream: S, line: &str, answer: &mut Answer) -> S
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut stream = BufReader::new(stream);
+    let sent = stream.write_all(line.as_bytes()).await.and(stream.flush().await);
+    if sent.is_ok() {
+        let read = (&mut stream)
+            .take(LONGEST_ANSWER as u64)
+            .read_until(b'\n', &mut answer.bytes)
+            .await;
+        answer.complete =
+            read.is_ok() && (answer.bytes.ends_with(b"\n") || answer.bytes.len() == LONGEST_ANSWER);
+    }
+    stream.into_inner()
+}
+
+async fn ask_http<S>(stream: S, request: Request<Empty<Bytes>>, answer: &mut Answer) -> Option<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut sender, mut connection) = match http1::handshake(TokioIo::new(stream)).await {
+        Ok(parts) => parts,
+        Err(error) => {
+            tracing::debug!(%error, "the HTTP library refused the stream");
+            return None;
+        }
+    };
+    {
+        let mut reply = pin!(async {
+            let response = sender.send_request(request).await?;
+            answer.status = Some(response.status().as_u16());
+            read_body(response.into_body(), &mut answer.bytes).await?;
+            answer.complete = true;
+            Ok::<_, hyper::Error>(())
+        });
+        let mut running = true;
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut reply => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "no complete HTTP answer");
+                    }
+                    break;
+                }
+                _ = poll_fn(|cx| connection.poll_without_shutdown(cx)), if running => running = false,
+            }
+        }
+    }
+    Some(connection.into_parts().io.into_inner())
+}
+
+async fn read_body(mut body: Incoming, bytes: &mut Vec<u8>) -> Result<(), hyper::Error> {
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            let room = LONGEST_ANSWER - bytes.len();
+            bytes.extend_from_slice(&data[..data.len().min(room)]);
+        }
+        if bytes.len() == LONGEST_ANSWER {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_a_version_4_uuid_and_follows_the_nonce() {
+        let id = request_id("n1");
+        let lengths: Vec<_> = id.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12]);
+        assert_eq!((id.as_bytes()[14], id.as_bytes()[19]), (b'4', b'8'));
+        assert_eq!(id, request_id("n1"));
+        assert_ne!(id, request_id("n2"));
+    }
+}
