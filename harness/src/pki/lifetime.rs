@@ -17,8 +17,8 @@ pub(super) struct Lifetime {
 }
 
 impl Lifetime {
-    /// As istiod issues workload certificates: 24 hours as the agent requests, and `notBefore` two minutes back
-    /// against clock skew (`security/pkg/pki/util/generate_cert.go@1.30.3`, and the recorded certificate).
+    /// As in the certificate recorded from istiod 1.30.3: 24 hours as the agent requests, and `notBefore` two minutes
+    /// back against clock skew (`ClockSkewGracePeriod` in Istio's security/pkg/pki/util/generate_cert.go).
     pub(super) const LEAF: Self = Self {
         length: Duration::minutes(24 * 60 + 2),
         age: Duration::minutes(2),

@@ -175,6 +175,7 @@ async fn read_body(mut body: Incoming, bytes: &mut Vec<u8>) -> Result<(), hyper:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::dial::wire::{End, Witness};
 
     #[test]
     fn a_request_id_is_a_version_4_uuid_and_follows_the_nonce() {
@@ -184,5 +185,35 @@ mod tests {
         assert_eq!((id.as_bytes()[14], id.as_bytes()[19]), (b'4', b'8'));
         assert_eq!(id, request_id("n1"));
         assert_ne!(id, request_id("n2"));
+    }
+
+    #[tokio::test]
+    async fn a_failed_write_does_not_hide_what_the_peer_said_before_it_closed() {
+        for (payload, said) in [
+            (Payload::Tcp, "error: not understood\n"),
+            (
+                Payload::Http,
+                "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
+            ),
+        ] {
+            let dial = Dial {
+                address: (std::net::Ipv4Addr::LOCALHOST, 1).into(),
+                authority: "payment:8080",
+                nonce: "n1",
+                payload,
+                timeout: std::time::Duration::ZERO,
+            };
+            let (writer, gone) = tokio::io::duplex(1);
+            drop(gone);
+            let (reader, mut peer) = tokio::io::duplex(64);
+            let stream = Witness::new(tokio::io::join(reader, writer));
+            let ending = stream.ending();
+            let mut answer = Answer::default();
+            // Polled in this order: the write fails, then the peer's words are read.
+            let asked = ask(stream, Question::of(&dial).unwrap(), &mut answer);
+            let _ = tokio::join!(biased; asked, peer.write_all(said.as_bytes()));
+            assert!(answer.complete, "{payload:?}");
+            assert!(matches!(ending.get(), Some(End::Closed)));
+        }
     }
 }
