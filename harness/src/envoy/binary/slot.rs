@@ -58,9 +58,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Waits until no other process works on this version.
-    ///
-    /// The lock ends with the file returned, or with this process.
-    pub(super) fn lock(&self, progress: &dyn Progress) -> Result<File, ProvisionError> {
+    pub(super) fn lock(&self, progress: &dyn Progress) -> Result<Lock, ProvisionError> {
         let failed = |error| ProvisionError::cache("lock", &self.lock, error);
         fs::create_dir_all(self.root).map_err(|error| ProvisionError::cache("create", self.root, error))?;
         let file = File::options()
@@ -77,13 +75,13 @@ impl<'a> Slot<'a> {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Ok(file)
+        Ok(Lock(file))
     }
 
     /// The lock, if it can be had at once and was ever taken before.
-    pub(super) fn try_lock(&self) -> Option<File> {
+    pub(super) fn try_lock(&self) -> Option<Lock> {
         let file = File::open(&self.lock).ok()?;
-        file.try_lock().is_ok().then_some(file)
+        file.try_lock().is_ok().then(|| Lock(file))
     }
 
     /// Looks at the binary itself: absent, as pinned, or damaged. Under the lock, because one that is as pinned gets
@@ -164,5 +162,18 @@ impl<'a> Slot<'a> {
         let draft = work.join("receipt.json");
         fs::write(&draft, json).map_err(failed)?;
         fs::rename(&draft, &self.receipt).map_err(failed)
+    }
+}
+
+/// The lock of a version, held until this is dropped or the process ends.
+///
+/// Closing the file would not do: a child that another thread is just starting holds the file open too, until it calls
+/// exec.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Cannot fail for a lock that is held; and the file is closed next.
+        let _ = self.0.unlock();
     }
 }
