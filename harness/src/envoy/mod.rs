@@ -1,1 +1,3 @@
 //! Real Envoy: binary, configuration, xDS and SDS server, process, admin, access log.
+
+pub mod binary;

