@@ -13,6 +13,7 @@ mod injection;
 mod outbound;
 mod peer_authentication;
 pub mod policy;
+pub mod predict;
 mod protocol;
 mod releases;
 mod service;
@@ -22,6 +23,7 @@ mod virtual_service;
 mod workload;
 
 pub use finding::Finding;
+pub use predict::{Prediction, predict};
 pub use service::{Service, ServicePort, TargetPort};
 pub use topology::Topology;
 pub use workload::{Workload, WorkloadKind};

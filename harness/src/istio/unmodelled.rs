@@ -48,7 +48,7 @@ impl Unmodelled {
         let has_sidecar = own.iter().any(|it| it.kind == "Sidecar");
         let is_root = workload.name.namespace == self.root_namespace;
         let of_root = selecting(&self.proxies, &self.root_namespace, workload)
-            .filter(|it| !is_root && !(has_sidecar && it.kind == "Sidecar"));
+            .filter(|it| !(is_root || (has_sidecar && it.kind == "Sidecar")));
         own.into_iter().chain(of_root).next()
     }
 
@@ -81,20 +81,13 @@ impl Unmodelled {
                     selector,
                 });
             }
-            ("security.istio.io", "AuthorizationPolicy") => {
-                // Policies with targetRefs are for gateways and waypoints.
-                if object
-                    .value
-                    .pointer("/spec/targetRefs")
-                    .or(object.value.pointer("/spec/targetRef"))
-                    .is_none()
-                {
-                    let selector = selector(&object.value, "/spec/selector/matchLabels");
-                    self.authorization.entry(namespace).or_default().push(Selecting {
-                        object: name.clone(),
-                        selector,
-                    });
-                }
+            // Policies with targetRefs are for gateways and waypoints.
+            ("security.istio.io", "AuthorizationPolicy") if !has_target(&object.value) => {
+                let selector = selector(&object.value, "/spec/selector/matchLabels");
+                self.authorization.entry(namespace).or_default().push(Selecting {
+                    object: name.clone(),
+                    selector,
+                });
             }
             ("networking.istio.io", "ServiceEntry") => {
                 let hosts = object.value.pointer("/spec/hosts").and_then(Value::as_array);
@@ -108,6 +101,12 @@ impl Unmodelled {
             _ => {}
         }
     }
+}
+
+fn has_target(policy: &Value) -> bool {
+    ["/spec/targetRefs", "/spec/targetRef"]
+        .iter()
+        .any(|it| policy.pointer(it).is_some())
 }
 
 fn selecting<'a>(

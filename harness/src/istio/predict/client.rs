@@ -1,0 +1,426 @@
+//! What the client's end makes of a call.
+
+use super::certificate::credentials;
+use super::server::{Bytes, Hello, Judge, Server};
+use crate::call::{Call, CallKind, Destination, Payload, PodName};
+use crate::fault::Conditions;
+use crate::istio::policy::{
+    Because, ClientCertificate, ClientTls, Endpoint, ListenerClass, Outbound, TlsOrigination, Trust,
+};
+use crate::istio::service::{Service, ServicePort};
+use crate::istio::topology::Topology;
+use crate::istio::virtual_service::{Routing, Target};
+use crate::istio::workload::Workload;
+use crate::outcome::{Outcome, OutcomeId, Side};
+use crate::snapshot::OutboundTrafficPolicy;
+
+/// What a sidecar offers for HTTP/1.1 and HTTP/2 requests (istio.alpn), and for TCP.
+const HTTP_ALPN: [&str; 3] = ["istio-http/1.1", "istio", "http/1.1"];
+const HTTP2_ALPN: [&str; 3] = ["istio-h2", "istio", "h2"];
+const TCP_ALPN: [&str; 1] = ["istio"];
+
+/// A call and the mesh it is made in.
+pub(super) struct Caller<'a> {
+    pub(super) topology: &'a Topology,
+    pub(super) conditions: &'a Conditions,
+    pub(super) call: &'a Call,
+}
+
+impl Caller<'_> {
+    pub(super) fn outcome(&self, because: &mut Vec<Because>) -> Outcome {
+        let Some(workload) = self.topology.workloads.get(&self.call.from) else {
+            return unknown(format!("no workload is named {}", self.call.from));
+        };
+        if self.call.kind == CallKind::App
+            && let Some(outcome) = self.outside_of_the_rules(workload, because)
+        {
+            return outcome;
+        }
+        match &self.call.to {
+            Destination::Service {
+                namespace,
+                name,
+                port,
+            } => match self.topology.services.get(&(namespace.clone(), name.clone())) {
+                Some(service) => self.to_service(workload, service, *port, because),
+                None => {
+                    let host = format!("{name}.{namespace}.svc.{}", self.topology.mesh.cluster_domain);
+                    self.to_host(workload, &host, because)
+                }
+            },
+            Destination::Pod { pod, port } => self.to_pod(workload, pod, *port, because),
+            Destination::Host { host, .. } => self.to_host(workload, host, because),
+        }
+    }
+
+    fn outside_of_the_rules(&self, workload: &Workload, because: &mut Vec<Because>) -> Option<Outcome> {
+        if let Some(reason) = workload.unmodelled.first() {
+            because.push(Because {
+                object: Some(workload.object.to_string()),
+                rule: "unmodelled.client",
+            });
+            return Some(unknown(format!("{reason} of {} is not modelled", workload.name)));
+        }
+        let object = self
+            .topology
+            .unmodelled
+            .configures(workload)
+            .filter(|_| workload.has_sidecar())?;
+        because.push(Because {
+            object: Some(object.to_string()),
+            rule: "unmodelled.client",
+        });
+        Some(unknown(format!(
+            "{object} configures the client's proxy and is not modelled"
+        )))
+    }
+
+    fn to_service(
+        &self,
+        client: &Workload,
+        service: &Service,
+        number: u16,
+        because: &mut Vec<Because>,
+    ) -> Outcome {
+        if let Some(object) = self.topology.unmodelled.declares(&service.host) {
+            because.push(Because {
+                object: Some(object.to_string()),
+                rule: "unmodelled.service-entry",
+            });
+            return unknown(format!(
+                "{object} declares {} too and is not modelled",
+                service.host
+            ));
+        }
+        if service.external || service.selector.is_none() {
+            because.push(Because {
+                object: Some(service.object().to_string()),
+                rule: "unmodelled.endpoints",
+            });
+            return unknown(format!(
+                "the endpoints of {} are not in the snapshot",
+                service.object()
+            ));
+        }
+        let Some(port) = service.port(number) else {
+            because.push(Because {
+                object: Some(service.object().to_string()),
+                rule: "service.no-such-port",
+            });
+            return self.undeclared(client);
+        };
+        if self.call.kind != CallKind::App {
+            return self.each(self.dialled(service, port), because, |_, pod_port| {
+                (pod_port, self.raw_bytes())
+            });
+        }
+        if !client.has_sidecar() {
+            because.push(Because {
+                object: Some(client.object.to_string()),
+                rule: "client.without-sidecar",
+            });
+            return self.each(self.dialled(service, port), because, |_, pod_port| {
+                (pod_port, Bytes::Plaintext)
+            });
+        }
+        if port.class == ListenerClass::Http && self.call.payload == Payload::Tcp {
+            return self.not_http_on_http_port(service, port, because);
+        }
+        self.through_cluster(client, service, port, because)
+    }
+
+    /// Bytes that are not HTTP leave an HTTP listener by its default chain: to the address dialled, as they are.
+    fn not_http_on_http_port(
+        &self,
+        service: &Service,
+        port: &ServicePort,
+        because: &mut Vec<Because>,
+    ) -> Outcome {
+        because.push(Because {
+            object: Some(service.object().to_string()),
+            rule: "outbound.not-http",
+        });
+        match self.topology.mesh.outbound_traffic_policy {
+            OutboundTrafficPolicy::RegistryOnly => Outcome::refused(OutcomeId::EgressBlocked, Side::Client),
+            OutboundTrafficPolicy::AllowAny => {
+                self.each(self.dialled(service, port), because, |_, pod_port| {
+                    (pod_port, Bytes::Plaintext)
+                })
+            }
+        }
+    }
+
+    /// A call that the client's sidecar routes: by the subset it names, else by a VirtualService, else plainly.
+    fn through_cluster(
+        &self,
+        client: &Workload,
+        service: &Service,
+        port: &ServicePort,
+        because: &mut Vec<Because>,
+    ) -> Outcome {
+        let namespace = &client.name.namespace;
+        let routes = &self.topology.virtual_services;
+        let plain = Target {
+            host: service.host.clone(),
+            subset: self.call.subset.clone(),
+            port: Some(port.port),
+        };
+        if self.call.subset.is_some() {
+            return self.to_target(client, &plain, port.port, because);
+        }
+        match routes.route(namespace, &service.host, port.class, self.call.payload) {
+            None => self.to_target(client, &plain, port.port, because),
+            Some(Routing::Unmodelled { object, reason }) => {
+                because.push(Because {
+                    object: Some(object.to_string()),
+                    rule: "unmodelled.route",
+                });
+                unknown(format!(
+                    "{object} routes the call and {reason}, which is not modelled"
+                ))
+            }
+            Some(Routing::To { object, destinations }) => {
+                because.push(Because {
+                    object: Some(object.to_string()),
+                    rule: "virtual-service.route",
+                });
+                let outcomes = destinations
+                    .iter()
+                    .map(|target| self.to_target(client, target, port.port, because));
+                agreed(outcomes.collect(), "its routes differ")
+            }
+        }
+    }
+
+    fn to_target(
+        &self,
+        client: &Workload,
+        target: &Target,
+        called_port: u16,
+        because: &mut Vec<Because>,
+    ) -> Outcome {
+        let port = target.port.unwrap_or(called_port);
+        let subset = target.subset.as_deref();
+        let outbound = self.topology.service_of_host(&target.host).and_then(|service| {
+            self.topology
+                .outbound(&client.name, &service.namespace, &service.name, port, subset)
+        });
+        match outbound {
+            Some(outbound) => self.over(&outbound, because),
+            // Envoy answers for a route to a cluster it does not have.
+            None => Outcome::refused(OutcomeId::NoRoute, Side::Client),
+        }
+    }
+
+    fn over(&self, outbound: &Outbound, because: &mut Vec<Because>) -> Outcome {
+        because.extend(outbound.because.iter().cloned());
+        if outbound.endpoints.is_empty() {
+            return Outcome::refused(OutcomeId::NoHealthyUpstream, Side::Client);
+        }
+        if let ClientTls::Auto(tls) | ClientTls::Fixed(tls) = &outbound.tls
+            && let Some(file) = file_of(tls)
+        {
+            return unknown(format!("{file} is not in the snapshot"));
+        }
+        let marks = |pod: &PodName| outbound.endpoints.iter().any(|it| it.pod == *pod && it.tls_mode);
+        let dialled = outbound
+            .endpoints
+            .iter()
+            .map(|Endpoint { pod, port, .. }| (pod.clone(), *port))
+            .collect();
+        self.each(dialled, because, |pod, port| match &outbound.tls {
+            ClientTls::Fixed(tls) => (port, self.sidecar_bytes(outbound, tls)),
+            ClientTls::Auto(tls) if marks(pod) => (port, self.sidecar_bytes(outbound, tls)),
+            ClientTls::Auto(_) | ClientTls::Plaintext => (port, Bytes::Plaintext),
+        })
+    }
+
+    /// A pod dialled by its address. Sidecars have listeners for the addresses behind headless TCP and undeclared ports;
+    /// everything else is passed on as it is.
+    fn to_pod(&self, client: &Workload, pod: &PodName, port: u16, because: &mut Vec<Because>) -> Outcome {
+        let exists = self
+            .topology
+            .workloads
+            .get(&pod.workload)
+            .is_some_and(|it| pod.ordinal < it.replicas);
+        if !exists {
+            return Outcome::of(OutcomeId::NoRoute);
+        }
+        let dialled = vec![(pod.clone(), port)];
+        if self.call.kind != CallKind::App {
+            return self.each(dialled, because, |_, port| (port, self.raw_bytes()));
+        }
+        if client.has_sidecar() {
+            if let Some(outbound) = self.headless_listener(client, pod, port) {
+                let outbound = Outbound {
+                    endpoints: outbound
+                        .endpoints
+                        .into_iter()
+                        .filter(|it| it.pod == *pod)
+                        .collect(),
+                    ..outbound
+                };
+                return self.over(&outbound, because);
+            }
+            because.push(Because {
+                object: None,
+                rule: "outbound.passthrough",
+            });
+            if self.topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly {
+                return Outcome::refused(OutcomeId::EgressBlocked, Side::Client);
+            }
+        }
+        self.each(dialled, because, |_, port| (port, Bytes::Plaintext))
+    }
+
+    /// The cluster behind the listener that a headless Service's TCP or undeclared port has for each pod's address.
+    fn headless_listener(&self, client: &Workload, pod: &PodName, port: u16) -> Option<Outbound> {
+        let services = self.topology.services.values();
+        let mut headless = services.filter(|it| it.headless && it.workloads.contains(&pod.workload));
+        let service = headless.find(|service| {
+            service
+                .port(port)
+                .is_some_and(|port| port.class != ListenerClass::Http)
+        })?;
+        self.topology
+            .outbound(&client.name, &service.namespace, &service.name, port, None)
+    }
+
+    fn to_host(&self, client: &Workload, host: &str, because: &mut Vec<Because>) -> Outcome {
+        if let Some(object) = self.topology.unmodelled.declares(host) {
+            because.push(Because {
+                object: Some(object.to_string()),
+                rule: "unmodelled.service-entry",
+            });
+            return unknown(format!("{object} declares {host} and is not modelled"));
+        }
+        because.push(Because {
+            object: None,
+            rule: "outbound.unknown-host",
+        });
+        self.undeclared(client)
+    }
+
+    /// A host or port that no object declares.
+    fn undeclared(&self, client: &Workload) -> Outcome {
+        let registry_only = self.topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly;
+        match self.call.kind == CallKind::App && client.has_sidecar() && registry_only {
+            true => Outcome::refused(OutcomeId::EgressBlocked, Side::Client),
+            false => Outcome::of(OutcomeId::NoRoute),
+        }
+    }
+
+    /// The pods that an address of a Service port leads to without any proxy.
+    fn dialled(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
+        self.topology.endpoints(service, port)
+    }
+
+    /// The outcome at the endpoint the call is about, or at all of them if they agree.
+    fn each<'b>(
+        &'b self,
+        dialled: Vec<(PodName, u16)>,
+        because: &mut Vec<Because>,
+        bytes: impl Fn(&PodName, u16) -> (u16, Bytes<'b>),
+    ) -> Outcome {
+        let wanted = |pod: &PodName| self.call.endpoint.as_ref().is_none_or(|endpoint| endpoint == pod);
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        let mut seen = Vec::new();
+        for (pod, port) in dialled.iter().filter(|(pod, _)| wanted(pod)) {
+            // Pods of one workload differ in nothing that decides.
+            if seen.contains(&(&pod.workload, port)) {
+                continue;
+            }
+            seen.push((&pod.workload, port));
+            if let Some(workload) = self.topology.workloads.get(&pod.workload) {
+                let (port, bytes) = bytes(pod, *port);
+                let server = Server {
+                    topology: self.topology,
+                    conditions: self.conditions,
+                    workload,
+                    port,
+                    payload: self.call.payload,
+                };
+                outcomes.push(server.receive(&bytes, because));
+            }
+        }
+        agreed(outcomes, "its endpoints differ")
+    }
+
+    fn sidecar_bytes<'b>(&'b self, outbound: &'b Outbound, tls: &'b TlsOrigination) -> Bytes<'b> {
+        let own = credentials(self.topology, self.conditions, &self.call.from);
+        let trust = match &tls.trust {
+            Trust::Nobody => Judge::Nobody,
+            Trust::Mesh => Judge::Mesh {
+                roots: own.bundle.clone(),
+                sans: &tls.sans,
+            },
+            Trust::System | Trust::File(_) => Judge::PublicRoots,
+        };
+        let alpn = match (
+            tls.alpn_override && self.call.payload == Payload::Http,
+            outbound.http2,
+        ) {
+            (true, true) => HTTP2_ALPN.to_vec(),
+            (true, false) => HTTP_ALPN.to_vec(),
+            (false, _) => tls.alpn.iter().map(String::as_str).collect(),
+        };
+        let certificate = (tls.certificate == ClientCertificate::Workload).then_some(own);
+        Bytes::Tls(Hello {
+            certificate,
+            trust,
+            alpn,
+        })
+    }
+
+    /// What a caller that bypasses its sidecar sends. It judges nobody.
+    fn raw_bytes(&self) -> Bytes<'_> {
+        let asked: Vec<&str> = self.call.alpn.iter().map(String::as_str).collect();
+        let (certificate, usual) = match (self.call.kind, self.call.payload) {
+            (CallKind::App | CallKind::RawPlaintext, _) => return Bytes::Plaintext,
+            (CallKind::RawTls, _) => (None, Vec::new()),
+            (CallKind::RawMtls, Payload::Http) => (Some(self.own()), HTTP_ALPN.to_vec()),
+            (CallKind::RawMtls, Payload::Tcp) => (Some(self.own()), TCP_ALPN.to_vec()),
+        };
+        let alpn = if asked.is_empty() { usual } else { asked };
+        Bytes::Tls(Hello {
+            certificate,
+            trust: Judge::Nobody,
+            alpn,
+        })
+    }
+
+    fn own(&self) -> std::borrow::Cow<'_, crate::pki::WorkloadCredentials> {
+        credentials(self.topology, self.conditions, &self.call.from)
+    }
+}
+
+/// A file that decides about a handshake and whose contents no snapshot holds.
+fn file_of(tls: &TlsOrigination) -> Option<&str> {
+    match (&tls.certificate, &tls.trust) {
+        (ClientCertificate::Files { certificate, .. }, _) => Some(certificate),
+        (_, Trust::File(file)) => Some(file),
+        _ => None,
+    }
+}
+
+/// The one outcome, where all are the same.
+fn agreed(outcomes: Vec<Outcome>, why_not: &str) -> Outcome {
+    let Some(first) = outcomes.first() else {
+        return Outcome::of(OutcomeId::NoRoute);
+    };
+    if outcomes
+        .iter()
+        .all(|outcome| outcome.agrees_with(first) && outcome.transport == first.transport)
+    {
+        return first.clone();
+    }
+    let ids = outcomes.iter().flat_map(|outcome| match outcome.id {
+        OutcomeId::Unknown => outcome.candidates.clone(),
+        id => vec![id],
+    });
+    Outcome::unknown(ids.collect(), why_not)
+}
+
+fn unknown(reason: String) -> Outcome {
+    Outcome::unknown(Vec::new(), reason)
+}

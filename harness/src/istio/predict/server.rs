@@ -1,0 +1,238 @@
+//! What the server's end makes of arriving bytes.
+
+use std::borrow::Cow;
+
+use super::certificate::{Names, Verifier, credentials};
+use crate::call::Payload;
+use crate::fault::Conditions;
+use crate::istio::policy::{Because, Inbound, InboundChain, InboundGroup, InboundTransport};
+use crate::istio::topology::Topology;
+use crate::istio::workload::Workload;
+use crate::outcome::{Outcome, OutcomeId, Peers, Side, Transport};
+use crate::pki::{RootName, WorkloadCredentials};
+
+/// Bytes that arrive at a pod port.
+pub(super) enum Bytes<'a> {
+    Plaintext,
+    Tls(Hello<'a>),
+}
+
+/// A TLS client.
+pub(super) struct Hello<'a> {
+    /// What it offers.
+    pub(super) certificate: Option<Cow<'a, WorkloadCredentials>>,
+    /// How it judges the server.
+    pub(super) trust: Judge<'a>,
+    /// ALPN protocols it offers, in order.
+    pub(super) alpn: Vec<&'a str>,
+}
+
+/// How a TLS client judges the server.
+pub(super) enum Judge<'a> {
+    /// Not at all.
+    Nobody,
+    /// By the mesh roots in its bundle, and by exact SANs.
+    Mesh {
+        roots: Vec<RootName>,
+        sans: &'a [String],
+    },
+    /// By public roots, which never signed a mesh certificate.
+    PublicRoots,
+}
+
+/// The called port of one pod.
+pub(super) struct Server<'a> {
+    pub(super) topology: &'a Topology,
+    pub(super) conditions: &'a Conditions,
+    pub(super) workload: &'a Workload,
+    pub(super) port: u16,
+    pub(super) payload: Payload,
+}
+
+impl Server<'_> {
+    /// What becomes of the bytes.
+    pub(super) fn receive(&self, bytes: &Bytes<'_>, because: &mut Vec<Because>) -> Outcome {
+        if let Some(unknown) = self.outside_of_the_rules(because) {
+            return unknown;
+        }
+        let Some(inbound) = self.topology.inbound(&self.workload.name, self.port) else {
+            let object = Some(self.workload.object.to_string());
+            because.push(Because {
+                object,
+                rule: "server.without-sidecar",
+            });
+            return self.application(bytes);
+        };
+        because.push(Because {
+            object: declaring(&inbound),
+            rule: group_rule(&inbound.group),
+        });
+        because.extend(inbound.because.iter().cloned());
+        let outcome = self.proxy(&inbound, bytes);
+        self.authorized(outcome, because)
+    }
+
+    fn outside_of_the_rules(&self, because: &mut Vec<Because>) -> Option<Outcome> {
+        if let Some(reason) = self.workload.unmodelled.first() {
+            let object = Some(self.workload.object.to_string());
+            because.push(Because {
+                object,
+                rule: "unmodelled.server",
+            });
+            return Some(Outcome::unknown(
+                Vec::new(),
+                format!("{reason} of {} is not modelled", self.workload.name),
+            ));
+        }
+        let object = self
+            .topology
+            .unmodelled
+            .configures(self.workload)
+            .filter(|_| self.workload.has_sidecar())?;
+        because.push(Because {
+            object: Some(object.to_string()),
+            rule: "unmodelled.server",
+        });
+        Some(Outcome::unknown(
+            Vec::new(),
+            format!("{object} configures the server's proxy and is not modelled"),
+        ))
+    }
+
+    /// An AuthorizationPolicy has its say once the transport has delivered.
+    fn authorized(&self, outcome: Outcome, because: &mut Vec<Because>) -> Outcome {
+        let passed = outcome.id.is_delivered() || outcome.id == OutcomeId::ConnectionRefused;
+        match self
+            .topology
+            .unmodelled
+            .authorizes(self.workload)
+            .filter(|_| passed)
+        {
+            Some(object) => {
+                because.push(Because {
+                    object: Some(object.to_string()),
+                    rule: "unmodelled.authorization",
+                });
+                let reason = format!("{object} may deny the call; what it says is not modelled");
+                Outcome::unknown(vec![outcome.id, OutcomeId::AccessDenied], reason)
+            }
+            None => outcome,
+        }
+    }
+
+    /// A plaintext application reached without any proxy.
+    fn application(&self, bytes: &Bytes<'_>) -> Outcome {
+        match bytes {
+            _ if !self.workload.listens_on(self.port) => refused(OutcomeId::ConnectionRefused),
+            Bytes::Plaintext => Outcome::of(OutcomeId::Plaintext),
+            Bytes::Tls(_) => refused(OutcomeId::TlsToPlaintext),
+        }
+    }
+
+    fn proxy(&self, inbound: &Inbound, bytes: &Bytes<'_>) -> Outcome {
+        match (self.chain(inbound, bytes), bytes) {
+            (None, Bytes::Plaintext) => refused(OutcomeId::PlaintextToStrict),
+            (None, Bytes::Tls(_)) => refused(OutcomeId::NoFilterChain),
+            (Some(chain), Bytes::Tls(hello)) if chain.terminates_mtls => self.handshake(chain, hello),
+            // Neither an HTTP codec nor a plaintext application reads TLS.
+            (Some(_), Bytes::Tls(_)) => refused(OutcomeId::TlsToPlaintext),
+            (Some(chain), Bytes::Plaintext) => {
+                self.deliver(chain, Transport::Plaintext, Outcome::of(OutcomeId::Plaintext))
+            }
+        }
+    }
+
+    /// The chain Envoy takes: by transport protocol, then by the first offered protocol that any chain names, else the
+    /// one that names none. It never goes back. Without TLS inspector everything counts as plaintext, without HTTP
+    /// inspector plaintext has no protocol.
+    fn chain(&self, inbound: &Inbound, bytes: &Bytes<'_>) -> Option<InboundChain> {
+        let (transport, protocols): (_, &[&str]) = match bytes {
+            Bytes::Tls(hello) if inbound.tls_inspector => (InboundTransport::Tls, &hello.alpn),
+            Bytes::Plaintext if inbound.http_inspector && self.payload == Payload::Http => {
+                (InboundTransport::RawBuffer, &["http/1.1"])
+            }
+            Bytes::Tls(_) | Bytes::Plaintext => (InboundTransport::RawBuffer, &[]),
+        };
+        let candidates = || inbound.chains.iter().filter(|chain| chain.transport == transport);
+        protocols
+            .iter()
+            .find_map(|protocol| candidates().find(|chain| chain.alpn.contains(protocol)))
+            .or_else(|| candidates().find(|chain| chain.alpn.is_empty()))
+            .copied()
+    }
+
+    /// The client sees the server's certificate first.
+    fn handshake(&self, chain: InboundChain, hello: &Hello<'_>) -> Outcome {
+        let own = credentials(self.topology, self.conditions, &self.workload.name);
+        if let Some(refusal) = self.client_refusal(hello, &own) {
+            return refusal;
+        }
+        let Some(certificate) = &hello.certificate else {
+            return refused(OutcomeId::NoClientCertificate);
+        };
+        let trust_domains = self.topology.trust_domains();
+        let verifier = Verifier {
+            side: Side::Server,
+            roots: &own.bundle,
+            names: Names::TrustDomains(&trust_domains),
+        };
+        if let Some(refusal) = verifier.refusal(certificate, self.conditions) {
+            return refusal;
+        }
+        let peers = Peers {
+            client: Some(certificate.identity.clone()),
+            server: Some(own.identity.clone()),
+            ..Peers::default()
+        };
+        let delivered = Outcome {
+            peers: Some(peers),
+            ..Outcome::of(OutcomeId::Mtls)
+        };
+        self.deliver(chain, Transport::Mtls, delivered)
+    }
+
+    fn client_refusal(&self, hello: &Hello<'_>, server: &WorkloadCredentials) -> Option<Outcome> {
+        match &hello.trust {
+            Judge::Nobody => None,
+            Judge::PublicRoots => Some(Outcome::refused(OutcomeId::UntrustedRoot, Side::Client)),
+            Judge::Mesh { roots, sans } => {
+                let verifier = Verifier {
+                    side: Side::Client,
+                    roots,
+                    names: Names::Exact(sans),
+                };
+                verifier.refusal(server, self.conditions)
+            }
+        }
+    }
+
+    /// Hands the bytes inside to the application.
+    fn deliver(&self, chain: InboundChain, transport: Transport, delivered: Outcome) -> Outcome {
+        if chain.http && self.payload == Payload::Tcp {
+            refused(OutcomeId::ProtocolMismatch).over(transport)
+        } else if !self.workload.listens_on(self.port) {
+            refused(OutcomeId::ConnectionRefused)
+        } else {
+            delivered
+        }
+    }
+}
+
+const fn refused(id: OutcomeId) -> Outcome {
+    Outcome::refused(id, Side::Server)
+}
+
+fn declaring(inbound: &Inbound) -> Option<String> {
+    match &inbound.group {
+        InboundGroup::Declared { namespace, name, .. } => Some(format!("Service/{namespace}/{name}")),
+        InboundGroup::PortLevel | InboundGroup::CatchAll => None,
+    }
+}
+
+const fn group_rule(group: &InboundGroup) -> &'static str {
+    match group {
+        InboundGroup::Declared { .. } => "inbound.declared-port",
+        InboundGroup::PortLevel => "inbound.port-level",
+        InboundGroup::CatchAll => "inbound.catch-all",
+    }
+}
