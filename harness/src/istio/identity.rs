@@ -1,5 +1,7 @@
 //! Who a workload is, and which identities each end accepts.
 
+use std::collections::BTreeSet;
+
 use super::workload::Workload;
 use crate::snapshot::MeshConfig;
 
@@ -25,4 +27,27 @@ pub(super) fn accepted_trust_domains(mesh: &MeshConfig) -> Vec<String> {
         }
     }
     accepted
+}
+
+/// Identities repeated for every trust domain alias, sorted (pkg/spiffe/spiffe.go@1.30.3: `ExpandWithTrustDomains`).
+pub(super) fn in_every_trust_domain(
+    identities: impl Iterator<Item = String>,
+    mesh: &MeshConfig,
+) -> Vec<String> {
+    let mut all = BTreeSet::new();
+    for identity in identities {
+        if let Some(path) = identity
+            .strip_prefix("spiffe://")
+            .and_then(|it| it.split_once('/'))
+            .map(|it| it.1)
+        {
+            all.extend(
+                mesh.trust_domain_aliases
+                    .iter()
+                    .map(|alias| format!("spiffe://{alias}/{path}")),
+            );
+        }
+        all.insert(identity);
+    }
+    all.into_iter().collect()
 }

@@ -13,6 +13,7 @@ use super::policy::{NoSidecar, Sidecar};
 
 const INJECT: &str = "sidecar.istio.io/inject";
 const REVISION: &str = "istio.io/rev";
+const DATAPLANE_MODE: &str = "istio.io/dataplane-mode";
 const PROXY_IMAGE: &str = "sidecar.istio.io/proxyImage";
 const TLS_MODE: &str = "security.istio.io/tlsMode";
 /// The sidecar's container.
@@ -50,6 +51,21 @@ pub(super) fn on_creation(
     }
 }
 
+/// Annotations that take traffic past the sidecar or replace its certificate, which is not modelled.
+pub(super) fn unmodelled_annotations(metadata: &ObjectMeta) -> Vec<String> {
+    let bypasses = |key: &str, value: &str| {
+        let interception = key.starts_with("traffic.sidecar.istio.io/") && !matches!(value, "" | "*");
+        let mode = key == "sidecar.istio.io/interceptionMode" && value != "REDIRECT" && value != "TPROXY";
+        let certificate = key == "proxy.istio.io/config" && value.contains("ISTIO_META_TLS_CLIENT");
+        interception || mode || certificate
+    };
+    let annotations = metadata.annotations.iter().flatten();
+    annotations
+        .filter(|(key, value)| bypasses(key, value))
+        .map(|(key, _)| format!("annotation {key}"))
+        .collect()
+}
+
 /// What a pod that runs already has: its istio-proxy container, whether classic or native, decides.
 pub(super) fn of_live_pod(spec: &PodSpec, control_plane: &Version) -> Sidecar {
     match proxy_container(spec) {
@@ -70,6 +86,12 @@ pub(super) fn tls_mode(metadata: &ObjectMeta, sidecar: &Sidecar, live: bool) -> 
         Some(mode) => mode == "istio",
         None => !live && matches!(sidecar, Sidecar::Injected { .. }),
     }
+}
+
+/// Whether a pod without sidecar belongs to an ambient mesh.
+pub(super) fn is_ambient(metadata: &ObjectMeta, namespace_labels: &Labels) -> bool {
+    let of_namespace = namespace_labels.get(DATAPLANE_MODE).map(String::as_str);
+    label(metadata, DATAPLANE_MODE).or(of_namespace) == Some("ambient")
 }
 
 /// Whether the proxy of a pod is a gateway: injected from the gateway template, or labelled as the charts label gateways.
@@ -131,7 +153,7 @@ fn refusal(
     let wish = label(metadata, INJECT)
         .or_else(|| annotation(metadata, INJECT))
         .unwrap_or_default();
-    (!matches!(wish, "true" | "")).then_some(NoSidecar::PodDisabled)
+    (wish == "false").then_some(NoSidecar::PodDisabled)
 }
 
 /// The webhook's namespace and object selectors. Every `istio.io/rev` counts as the revision of the control plane.

@@ -2,13 +2,23 @@
 //!
 //! This module knows no proxy, no mesh, and no probe.
 
+mod client_tls;
+mod dangling;
+mod destination_rule;
 mod finding;
+mod host;
 mod identity;
+mod inbound;
 mod injection;
+mod outbound;
+mod peer_authentication;
 pub mod policy;
 mod protocol;
+mod releases;
 mod service;
 mod topology;
+mod unmodelled;
+mod virtual_service;
 mod workload;
 
 pub use finding::Finding;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::identity;
 use super::policy::ListenerClass;
 use super::protocol;
 use super::workload::Workload;
@@ -30,9 +31,9 @@ pub struct Service {
     pub selector: Option<BTreeMap<String, String>>,
     /// Workloads that the selector picks.
     pub workloads: Vec<WorkloadName>,
-    /// SPIFFE ids or service accounts added by `alpha.istio.io/kubernetes-serviceaccounts` and
-    /// `alpha.istio.io/canonical-serviceaccounts`.
-    pub(super) extra_identities: Vec<String>,
+    /// The identities that clients accept: those of all pods behind it and those of its annotations, for each trust
+    /// domain; sorted.
+    pub identities: Vec<String>,
     pub(super) age: Age,
 }
 
@@ -110,6 +111,7 @@ pub(super) fn services(
                 .map(|it| it.name.clone())
                 .collect();
         }
+        service.identities = identities(object, &service, workloads, &snapshot.mesh);
         found.insert((namespace.clone(), name.name.clone()), service);
     }
     found
@@ -126,7 +128,7 @@ fn service(object: &core::Service, namespace: &str, name: &str, mesh: &MeshConfi
         ports: spec.ports.iter().flatten().filter_map(port).collect(),
         selector: spec.selector.filter(|selector| !selector.is_empty()),
         workloads: Vec::new(),
-        extra_identities: extra_identities(object, namespace, mesh),
+        identities: Vec::new(),
         age,
     }
 }
@@ -155,9 +157,14 @@ fn port(port: &core::ServicePort) -> Option<ServicePort> {
     })
 }
 
-/// Identities that a Service's annotations add to those of its endpoints
-/// (pilot/pkg/serviceregistry/kube/conversion.go@1.30.3: `ConvertService`).
-fn extra_identities(object: &core::Service, namespace: &str, mesh: &MeshConfig) -> Vec<String> {
+/// The identities of a Service: of the pods behind any of its ports, and of its annotations
+/// (pilot/pkg/model/push_context.go@1.30.3: `initServiceAccounts`, pilot/pkg/serviceregistry/kube/conversion.go@1.30.3).
+fn identities(
+    object: &core::Service,
+    service: &Service,
+    workloads: &BTreeMap<WorkloadName, Workload>,
+    mesh: &MeshConfig,
+) -> Vec<String> {
     let listed = |key: &str| {
         let value = object
             .metadata
@@ -172,13 +179,24 @@ fn extra_identities(object: &core::Service, namespace: &str, mesh: &MeshConfig) 
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
+    let is_endpoint =
+        |it: &&Workload| it.replicas > 0 && service.ports.iter().any(|port| port.pod_port(it).is_some());
+    let of_pods = service
+        .workloads
+        .iter()
+        .filter_map(|name| workloads.get(name))
+        .filter(is_endpoint)
+        .map(|workload| identity::spiffe_id(&mesh.trust_domain, workload));
     let kubernetes = listed("alpha.istio.io/kubernetes-serviceaccounts")
         .into_iter()
-        .map(|account| format!("spiffe://{}/ns/{namespace}/sa/{account}", mesh.trust_domain));
-    listed("alpha.istio.io/canonical-serviceaccounts")
-        .into_iter()
-        .chain(kubernetes)
-        .collect()
+        .map(|account| {
+            format!(
+                "spiffe://{}/ns/{}/sa/{account}",
+                mesh.trust_domain, service.namespace
+            )
+        });
+    let canonical = listed("alpha.istio.io/canonical-serviceaccounts");
+    identity::in_every_trust_domain(of_pods.chain(kubernetes).chain(canonical), mesh)
 }
 
 fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {

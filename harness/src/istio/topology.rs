@@ -4,10 +4,16 @@ use std::collections::BTreeMap;
 
 use semver::Version;
 
+use super::destination_rule::DestinationRules;
 use super::finding::Finding;
-use super::identity;
+use super::outbound::Cluster;
+use super::peer_authentication::PeerAuthentications;
+use super::policy::{Inbound, ListenerClass, Outbound};
 use super::service::{self, Service, ServicePort};
+use super::unmodelled::Unmodelled;
+use super::virtual_service::VirtualServices;
 use super::workload::{self, Workload};
+use super::{dangling, identity, inbound};
 use crate::call::{PodName, WorkloadName};
 use crate::snapshot::{MeshConfig, Snapshot};
 
@@ -22,8 +28,17 @@ pub struct Topology {
     pub workloads: BTreeMap<WorkloadName, Workload>,
     /// All Services by namespace and name.
     pub services: BTreeMap<(String, String), Service>,
+    pub(super) peer_authentications: PeerAuthentications,
+    pub(super) destination_rules: DestinationRules,
+    pub(super) virtual_services: VirtualServices,
+    pub(super) unmodelled: Unmodelled,
+    /// Pod ports that Services declare: which Service decides, and how the port is treated.
+    pub(super) declared: BTreeMap<WorkloadName, BTreeMap<u16, Declared>>,
     findings: Vec<Finding>,
 }
+
+/// A Service by namespace and name, and the class it gives a pod port.
+pub(super) type Declared = ((String, String), ListenerClass);
 
 impl Topology {
     /// Reads a snapshot. `previous` is the topology before a change: pods keep the injection they were created with
@@ -31,15 +46,25 @@ impl Topology {
     /// `kubectl rollout restart` changes a template annotation).
     #[must_use]
     pub fn new(snapshot: &Snapshot, previous: Option<&Self>) -> Self {
+        let mut findings = Vec::new();
         let workloads = workload::workloads(snapshot, previous.map(|it| &it.workloads));
         let services = service::services(snapshot, &workloads);
-        Self {
+        let mut topology = Self {
             release: snapshot.release.clone(),
             mesh: snapshot.mesh.clone(),
+            declared: declared_ports(&workloads, &services),
+            peer_authentications: PeerAuthentications::new(snapshot, &mut findings),
+            destination_rules: DestinationRules::new(snapshot, &mut findings),
+            virtual_services: VirtualServices::new(snapshot),
+            unmodelled: Unmodelled::new(snapshot),
             workloads,
             services,
             findings: Vec::new(),
-        }
+        };
+        dangling::report(snapshot, &topology, &mut findings);
+        findings.sort();
+        topology.findings = findings;
+        topology
     }
 
     /// Objects that Istio ignores or refuses, and references that lead nowhere.
@@ -77,4 +102,63 @@ impl Topology {
     pub fn trust_domains(&self) -> Vec<String> {
         identity::accepted_trust_domains(&self.mesh)
     }
+
+    /// What a workload's sidecar does on a pod port; `None` where there is no such workload or it has no sidecar.
+    #[must_use]
+    pub fn inbound(&self, workload: &WorkloadName, pod_port: u16) -> Option<Inbound> {
+        let workload = self
+            .workloads
+            .get(workload)
+            .filter(|workload| workload.has_sidecar())?;
+        Some(inbound::inbound(self, workload, pod_port))
+    }
+
+    /// What a client's sidecar does for a Service port and, if named, a subset of the rule in force. `None` where the
+    /// client has no sidecar, or there is no such Service, port, or subset.
+    #[must_use]
+    pub fn outbound(
+        &self,
+        client: &WorkloadName,
+        namespace: &str,
+        service: &str,
+        port: u16,
+        subset: Option<&str>,
+    ) -> Option<Outbound> {
+        let client = self
+            .workloads
+            .get(client)
+            .filter(|workload| workload.has_sidecar())?;
+        let service = self.services.get(&(namespace.to_owned(), service.to_owned()))?;
+        Some(Cluster::of(self, client, service, service.port(port)?, subset)?.outbound())
+    }
+
+    /// The Service of that full name.
+    pub(super) fn service_of_host(&self, host: &str) -> Option<&Service> {
+        let short = host
+            .strip_suffix(self.mesh.cluster_domain.as_str())?
+            .strip_suffix(".svc.")?;
+        let (name, namespace) = short.split_once('.')?;
+        self.services.get(&(namespace.to_owned(), name.to_owned()))
+    }
+}
+
+/// Which Service decides about each pod port: the oldest that targets it (ties by name, then namespace).
+fn declared_ports(
+    workloads: &BTreeMap<WorkloadName, Workload>,
+    services: &BTreeMap<(String, String), Service>,
+) -> BTreeMap<WorkloadName, BTreeMap<u16, Declared>> {
+    let mut oldest_first: Vec<_> = services.iter().collect();
+    oldest_first.sort_by_key(|((namespace, name), service)| (service.age, name, namespace));
+    let mut declared: BTreeMap<WorkloadName, BTreeMap<u16, Declared>> = BTreeMap::new();
+    for (key, service) in oldest_first {
+        for workload in service.workloads.iter().filter_map(|name| workloads.get(name)) {
+            let ports = declared.entry(workload.name.clone()).or_default();
+            for port in &service.ports {
+                if let Some(pod_port) = port.pod_port(workload) {
+                    ports.entry(pod_port).or_insert_with(|| (key.clone(), port.class));
+                }
+            }
+        }
+    }
+    declared
 }

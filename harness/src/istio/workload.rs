@@ -37,6 +37,8 @@ pub struct Workload {
     pub named_ports: BTreeMap<String, u16>,
     /// The object it comes from.
     pub object: ObjectRef,
+    /// What about the pods is outside of the rules, in words.
+    pub(super) unmodelled: Vec<String>,
     template: PodTemplateSpec,
 }
 
@@ -59,6 +61,12 @@ impl Workload {
             Sidecar::Injected { release } => Some(release),
             Sidecar::Absent { .. } => None,
         }
+    }
+
+    /// Whether the application listens on a pod port: its containers declare it, or declare none at all.
+    #[must_use]
+    pub fn listens_on(&self, port: u16) -> bool {
+        self.container_ports.is_empty() || self.container_ports.contains(&port)
     }
 
     /// Whether the pods have a sidecar.
@@ -235,10 +243,10 @@ impl Builder<'_> {
         let spec = template.spec.as_ref().unwrap_or(&no_spec);
         let release = &self.snapshot.release;
         let none = BTreeMap::new();
+        let labels = self.namespaces.get(&namespace).unwrap_or(&none);
         let sidecar = if live {
             injection::of_live_pod(spec, release)
         } else {
-            let labels = self.namespaces.get(&namespace).unwrap_or(&none);
             injection::on_creation(metadata, spec, &namespace, labels, release)
         };
         Workload {
@@ -247,6 +255,7 @@ impl Builder<'_> {
             labels: metadata.labels.clone().unwrap_or_default(),
             service_account: service_account(spec),
             replicas,
+            unmodelled: unmodelled(metadata, labels, &sidecar),
             tls_mode: injection::tls_mode(metadata, &sidecar, live),
             gateway: injection::is_gateway(metadata),
             sidecar,
@@ -262,6 +271,26 @@ impl Builder<'_> {
             template,
         }
     }
+}
+
+/// What about a pod is outside of the rules.
+fn unmodelled(
+    metadata: &ObjectMeta,
+    namespace_labels: &BTreeMap<String, String>,
+    sidecar: &Sidecar,
+) -> Vec<String> {
+    let mut reasons = Vec::new();
+    match sidecar {
+        Sidecar::Injected { .. } => reasons.extend(injection::unmodelled_annotations(metadata)),
+        Sidecar::Absent { .. } if injection::is_ambient(metadata, namespace_labels) => {
+            reasons.push("ambient mode".to_owned());
+        }
+        Sidecar::Absent { .. } => {}
+    }
+    if injection::is_gateway(metadata) {
+        reasons.push("its being a gateway".to_owned());
+    }
+    reasons
 }
 
 fn service_account(spec: &PodSpec) -> String {
