@@ -40,6 +40,16 @@ pub enum AddressError {
         /// The most similar workload of the namespace.
         similar: Option<String>,
     },
+    /// The workload has fewer pods.
+    #[error("workload `{workload}` has no pod {ordinal}")]
+    NoOrdinal {
+        /// The workload.
+        workload: WorkloadName,
+        /// The pod asked for.
+        ordinal: u32,
+        /// How many there are.
+        replicas: u32,
+    },
     /// `*:port`, and no Service has the port.
     #[error("no Service has port {0}")]
     NothingMatches(u16),
@@ -210,9 +220,17 @@ fn pods<'a>(
     }
     if let Some((workload, ordinal)) = name.rsplit_once('-')
         && let Ok(ordinal) = ordinal.parse::<u32>()
-        && replicas(workload).is_some_and(|count| ordinal < count)
+        && let Some(replicas) = replicas(workload)
     {
-        return Ok(vec![of_pod(WorkloadName::new(namespace, workload).pod(ordinal))]);
+        let workload = WorkloadName::new(namespace, workload);
+        if ordinal < replicas {
+            return Ok(vec![of_pod(workload.pod(ordinal))]);
+        }
+        return Err(AddressError::NoOrdinal {
+            workload,
+            ordinal,
+            replicas,
+        });
     }
     let of_namespace = topology.workloads.keys().filter(|w| w.namespace == namespace);
     Err(AddressError::NoPod {

@@ -63,6 +63,7 @@ pub struct Metadata {
 pub struct Spec {
     /// Istio release of the control plane, for example `1.24.1`. Sidecars follow it unless their pod pins
     /// `sidecar.istio.io/proxyImage`.
+    #[schemars(regex(pattern = r"^[0-9]+\.[0-9]+\.[0-9]+"))]
     pub istio: String,
     /// What a tier must be able to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

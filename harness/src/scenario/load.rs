@@ -12,7 +12,7 @@ use super::draft::Draft;
 use super::format::ScenarioFile;
 use super::schema::json_schema;
 use super::structure;
-use crate::snapshot::tree::{Node, Step};
+use crate::snapshot::tree::{Malformed, Node, Step};
 
 /// A scenario that was loaded: every name in it leads somewhere.
 #[derive(Clone, Debug)]
@@ -49,10 +49,8 @@ pub fn load(path: &Path, root: &Path) -> Result<Scenario, Vec<Diagnostic>> {
 
 fn load_text(text: String, path: &Path, root: &Path) -> Result<Scenario, Vec<Diagnostic>> {
     let source = SourceText::new(path, root, text);
-    let tree = Node::parse(&source.text).map_err(|malformed| {
-        vec![Diagnostic::at(&source, malformed.span, "invalid YAML").label(malformed.message)]
-    })?;
-    let shape = structure::check(&tree, &json_schema(), &source);
+    let tree = Node::parse(&source.text).map_err(|malformed| vec![no_yaml(malformed, &source)])?;
+    let shape = structure::check(&tree, json_schema(), &source);
     let known = tree.without(&shape.strangers);
     let draft = Draft::of(&known.to_json());
     let place = Place {
@@ -85,6 +83,15 @@ fn load_text(text: String, path: &Path, root: &Path) -> Result<Scenario, Vec<Dia
     Err(mistakes)
 }
 
+fn no_yaml(malformed: Malformed, source: &Arc<SourceText>) -> Diagnostic {
+    if let Some(key) = malformed.duplicate {
+        let mistake = Diagnostic::at(source, malformed.span, format!("the key `{key}` is given twice"));
+        return mistake.label("again here");
+    }
+    let mistake = Diagnostic::at(source, malformed.span, "invalid YAML").label(malformed.message);
+    mistake.help("the cause may stand above: an open bracket or quote, a wrong indentation, a tab")
+}
+
 impl Scenario {
     /// `metadata.name`.
     #[must_use]
@@ -114,6 +121,10 @@ impl Scenario {
     #[must_use]
     pub fn expectation_span(&self, phase: usize, expectation: usize) -> Range<usize> {
         self.tree.span_near(&steps(phase, "expect", expectation))
+    }
+
+    pub(super) fn span_of(&self, path: &[Step]) -> Range<usize> {
+        self.tree.span_near(path)
     }
 
     /// An inline object of `apply` as a YAML text in which it stands on the lines it has in the file.

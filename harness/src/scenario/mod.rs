@@ -6,20 +6,25 @@
 //! name leads somewhere.
 
 mod address;
+mod catalogue;
 mod check;
 pub mod diagnostic;
 mod draft;
 mod expand;
+mod explain;
 pub mod format;
 mod load;
 mod schema;
 mod state;
 mod structure;
 mod walk;
+mod wording;
 
 pub use address::AddressError;
+pub use catalogue::{Catalogue, Entry, NoWorkspace, workspace_root};
 pub use diagnostic::{Diagnostic, SourceText};
 pub use expand::{ExpandError, Expected, ExpectedCall, expand};
+pub use explain::explain;
 pub use format::{Capability, Expectation, Phase, ScenarioFile, Tier};
 pub use load::{Scenario, load};
 pub use schema::{SCHEMA_FILE, json_schema, json_schema_text};

@@ -1,5 +1,7 @@
 //! The JSON Schema of scenario files, generated from the types of [`format`](super::format).
 
+use std::sync::LazyLock;
+
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
@@ -12,8 +14,9 @@ pub const SCHEMA_FILE: &str = "scenarios/schema.json";
 
 /// The schema of a scenario file (JSON Schema 2020-12), for editors and for the loader itself.
 #[must_use]
-pub fn json_schema() -> Value {
-    schema_of::<ScenarioFile>().to_value()
+pub fn json_schema() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_of::<ScenarioFile>().to_value());
+    &SCHEMA
 }
 
 /// The text of [`SCHEMA_FILE`].

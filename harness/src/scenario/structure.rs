@@ -73,6 +73,7 @@ impl<'a> Checker<'a> {
             (Some("string"), Yaml::Scalar(Value::String(_)))
             | (Some("boolean"), Yaml::Scalar(Value::Bool(_)))
             | (None, _) => {}
+            (Some(_), found) if schema.get("pattern").is_some() => self.misfit(node, schema, found),
             (Some(expected), found) => self.mismatch(node, expected, found),
         }
     }
@@ -189,8 +190,10 @@ impl<'a> Checker<'a> {
                         "a {what} is one key with its parameters, found {} keys",
                         entries.len()
                     );
-                    let mistake = self.at(node, message).label("start a list item for each");
-                    let help = format!("indent parameters below their {what}: `- {}: {{…}}`", names[0]);
+                    let found: Vec<&str> = entries.iter().map(|e| e.key.as_str()).collect();
+                    let mistake = self.at(node, message).label(format!("found {}", listed(&found)));
+                    let first = found.first().copied().unwrap_or(what);
+                    let help = format!("indent parameters deeper than their {what}: `- {first}: {{…}}`");
                     self.report(mistake.help(help));
                 }
             },
@@ -210,16 +213,31 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Text of a certain form that YAML read as something else, such as `1.30`.
+    fn misfit(&mut self, node: &Node, schema: &Value, found: &Yaml) {
+        if !matches!(found, Yaml::Scalar(Value::Number(_))) {
+            return self.mismatch(node, "string", found);
+        }
+        let written = self.source.text.get(node.span.clone()).unwrap_or_default();
+        let description = schema.get("description").and_then(Value::as_str);
+        let mistake = self.at(
+            node,
+            format!("{} must be text, found the number {written}", self.here()),
+        );
+        let help = description.map(|text| format!("{}: {}", self.here(), text.replace('\n', " ")));
+        self.report(mistake.label("not of the form asked for").maybe_help(help));
+    }
+
     fn mismatch(&mut self, node: &Node, expected: &str, found: &Yaml) {
         let expected = match expected {
-            "object" => "keys and values",
+            "object" => "a mapping",
             "array" => "a list",
             "boolean" => "true or false",
             _ => "text",
         };
         let (found, quote) = match found {
             Yaml::List(_) => ("a list", false),
-            Yaml::Map(_) => ("keys and values", false),
+            Yaml::Map(_) => ("a mapping", false),
             Yaml::Scalar(Value::Null) => ("nothing", false),
             Yaml::Scalar(Value::Bool(_)) => ("a truth value", true),
             Yaml::Scalar(Value::Number(_)) => ("a number", true),
@@ -278,12 +296,18 @@ fn meant(written: &str, known: &[&str], siblings: &[Entry]) -> Option<String> {
     most_similar(written, free)
 }
 
+/// Points to the word that was meant; lists all of them where none is near, or where they are few.
 fn suggest(mistake: Diagnostic, written: &str, words: &[&str]) -> Diagnostic {
-    match most_similar(written, words) {
-        Some(word) => mistake.label(format!("did you mean `{word}`?")),
-        None => mistake.label("not known"),
+    const FEW: usize = 7;
+    let known = || format!("known are {}", listed(words));
+    match (words, most_similar(written, words)) {
+        ([only], _) => mistake.label(format!("expected `{only}`")),
+        (_, Some(word)) => {
+            let mistake = mistake.label(format!("did you mean `{word}`?"));
+            mistake.maybe_help((words.len() <= FEW).then(known))
+        }
+        (_, None) => mistake.label("not known").help(known()),
     }
-    .help(format!("known are {}", listed(words)))
 }
 
 fn listed(words: &[&str]) -> String {

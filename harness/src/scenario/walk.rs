@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use semver::Version;
+use serde_json::Value;
 
 use super::address::AddressError;
 use super::diagnostic::{Diagnostic, SourceText};
@@ -13,10 +14,11 @@ use super::expand::{ExpandError, Origin, expansion, part_of_id};
 use super::format::Tier;
 use super::load::{Place, in_place, manifest_path, steps};
 use super::state::{State, StateError};
+use super::wording::{self, in_file};
 use crate::one_or_many::OneOrMany;
 use crate::reference::{ReferenceError, most_similar};
+use crate::snapshot::LoadError;
 use crate::snapshot::tree::{Step, Yaml};
-use crate::snapshot::{LoadError, YamlError};
 
 /// A walk through the phases.
 pub(super) struct Walk<'a> {
@@ -58,13 +60,16 @@ impl<'a> Walk<'a> {
         for (number, written) in &phase.manifests.read {
             self.manifest(written, &steps(index, "manifests", *number));
         }
-        for (number, _) in &phase.apply.read {
+        for (number, object) in &phase.apply.read {
+            if !is_object(object) {
+                self.incomplete = true;
+                continue;
+            }
             let path = steps(index, "apply", *number);
             let text = in_place(&self.place.source.text, self.place.tree.span_near(&path));
             if let Err(LoadError::Yaml(error)) = self.state.apply(&text, &self.place.source.name) {
                 self.incomplete = true;
-                let mistake = in_file(&error, self.place.source).label("in this object");
-                self.found.push(mistake);
+                self.found.push(in_file(&error, self.place.source));
             }
         }
         self.incomplete |= phase.manifests.gaps || phase.apply.gaps;
@@ -94,7 +99,12 @@ impl<'a> Walk<'a> {
             LoadError::Yaml(error) => match fs::read_to_string(&error.file) {
                 Ok(text) => {
                     let source = SourceText::new(Path::new(&error.file), self.place.root, text);
-                    in_file(&error, &source)
+                    let used = self
+                        .place
+                        .source
+                        .position(self.place.tree.span_near(path).start)
+                        .0;
+                    in_file(&error, &source).help(format!("loaded by {}:{used}", self.place.source.name))
                 }
                 Err(_) => self.at(path, error.message.clone()).label("in this manifest"),
             },
@@ -241,64 +251,17 @@ impl<'a> Walk<'a> {
     }
 
     fn reference(&mut self, error: &ReferenceError, path: &[Step]) {
-        if self.incomplete {
-            return;
+        if !self.incomplete {
+            let mistake = wording::reference(self.at(path, error.to_string()), error, &self.state.topology);
+            self.found.push(mistake);
         }
-        let mistake = self.at(path, error.to_string());
-        let mistake = match error {
-            ReferenceError::Unknown { similar, .. } => {
-                let mistake = match similar {
-                    Some(name) => mistake.label(format!("did you mean `{name}`?")),
-                    None => mistake.label("unknown workload"),
-                };
-                let known: Vec<String> = self
-                    .state
-                    .topology
-                    .workloads
-                    .keys()
-                    .map(|w| format!("`{w}`"))
-                    .collect();
-                mistake.help(match known.as_slice() {
-                    [] => "the manifests hold no workload".to_owned(),
-                    _ => format!("the manifests hold {}", known.join(", ")),
-                })
-            }
-            ReferenceError::Ambiguous { candidates, .. } => {
-                let names: Vec<String> = candidates.iter().map(|w| format!("`{w}`")).collect();
-                mistake
-                    .label("which one?")
-                    .help(format!("write {}", names.join(" or ")))
-            }
-        };
-        self.found.push(mistake);
     }
 
     fn address(&mut self, error: &AddressError, path: &[Step]) {
-        if self.incomplete && !matches!(error, AddressError::Malformed(_)) {
-            return;
+        if !self.incomplete || matches!(error, AddressError::Malformed(_)) {
+            let mistake = wording::address(self.at(path, error.to_string()), error, &self.state.topology);
+            self.found.push(mistake);
         }
-        let mistake = self.at(path, error.to_string());
-        let mistake = match error {
-            AddressError::Malformed(_) => mistake.label("expected a name and a port").help(
-                "write `service:port`, `service.namespace:port`, `host.name:port`, `pod/namespace/workload:port` or `*:port`",
-            ),
-            AddressError::NoService { instead: Some(instead), .. } => mistake.label(format!("did you mean `{instead}`?")),
-            AddressError::NoService { .. } => {
-                let known: Vec<String> =
-                    self.state.topology.services.keys().map(|(ns, name)| format!("`{name}.{ns}`")).collect();
-                let mistake = mistake.label("unknown Service");
-                mistake.maybe_help((!known.is_empty()).then(|| format!("the manifests hold {}", known.join(", "))))
-            }
-            AddressError::NoPort { ports, port, .. } => {
-                let ports: Vec<String> = ports.iter().map(|(port, name)| format!("{port} ({name})")).collect();
-                let mistake = mistake.label(format!("it has {}", ports.join(", ")));
-                mistake.help(format!("for a pod port that no Service declares write `pod/namespace/workload:{port}`"))
-            }
-            AddressError::NoPod { similar: Some(name), .. } => mistake.label(format!("did you mean `{name}`?")),
-            AddressError::NoPod { .. } => mistake.label("no workload of this name has such a pod"),
-            AddressError::NothingMatches(_) => mistake.label("`*` stands for nothing here"),
-        };
-        self.found.push(mistake);
     }
 
     fn at(&self, path: &[Step], message: impl Into<String>) -> Diagnostic {
@@ -306,23 +269,12 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A mistake in a file of objects, marked to the end of the word it starts at.
-fn in_file(error: &YamlError, source: &std::sync::Arc<SourceText>) -> Diagnostic {
-    let line = source.line(error.line);
-    let indented = source.text.get(..line.start).unwrap_or_default();
-    let line_start = indented.rfind('\n').map_or(0, |newline| newline + 1);
-    let whole = source.text.get(line_start..line.end).unwrap_or_default();
-    let skipped: usize = whole
-        .chars()
-        .take(error.column.saturating_sub(1))
-        .map(char::len_utf8)
-        .sum();
-    let start = line_start + skipped;
-    let rest = source.text.get(start..line.end).unwrap_or_default();
-    let word = rest
-        .find(|c: char| c.is_whitespace() || ":,}]".contains(c))
-        .unwrap_or(rest.len());
-    Diagnostic::at(source, start..start + word, error.message.clone())
+/// Whether an inline object has what the shape demands; if not, that is reported already.
+fn is_object(object: &Value) -> bool {
+    let name = object.pointer("/metadata/name");
+    [object.get("apiVersion"), object.get("kind"), name]
+        .iter()
+        .all(|key| key.is_some_and(Value::is_string))
 }
 
 fn shown(path: &Path, root: &Path) -> String {

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::de::{self, Deserialize, Deserializer};
 use serde_json::{Number, Value};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, MessageFormatter as _, Spanned, UserMessageFormatter};
 
 /// A node of a YAML document. Spans are byte ranges of the source.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ impl From<usize> for Step {
 #[derive(Debug)]
 pub(crate) struct Malformed {
     pub(crate) message: String,
+    /// The key, where the mistake is that it is there twice.
+    pub(crate) duplicate: Option<String>,
     pub(crate) span: Range<usize>,
 }
 
@@ -154,14 +156,18 @@ impl Node {
         };
         let last = match &value {
             Yaml::Scalar(_) => None,
-            Yaml::List(items) => items.last().map(|item| item.span.end),
-            Yaml::Map(entries) => entries.last().map(|e| e.value.span.end.max(e.key_span.end)),
+            Yaml::List(items) => Some(items.last().map_or(start.start + 1, |item| item.span.end)),
+            Yaml::Map(entries) => Some(
+                entries
+                    .last()
+                    .map_or(start.start + 1, |e| e.value.span.end.max(e.key_span.end)),
+            ),
         };
         let end = last
             .map_or(start.end, |last| closing(text, start.start, last))
             .max(start.end);
         Self {
-            span: start.start..end,
+            span: start.start..end.min(text.len()),
             value,
         }
     }
@@ -197,18 +203,32 @@ fn bytes(location: Location, text: &str) -> Range<usize> {
 impl Malformed {
     fn of(error: &serde_saphyr::Error, text: &str) -> Self {
         let place = error.location().filter(|location| *location != Location::UNKNOWN);
-        let rendered = error.without_snippet().to_string();
-        // The library puts the place before or behind its message; here the place is drawn.
-        let message = rendered.split(" at line ").next().unwrap_or(&rendered);
-        let message = match message.strip_prefix("error: line ") {
-            Some(rest) => rest.split_once(": ").map_or(rest, |(_, message)| message),
-            None => message,
+        let duplicate = match error.without_snippet() {
+            serde_saphyr::Error::DuplicateMappingKey { key, .. } => key.clone(),
+            _ => None,
         };
         Self {
-            message: message.trim().to_owned(),
-            span: place.map_or(text.len()..text.len(), |location| bytes(location, text)),
+            duplicate,
+            message: UserMessageFormatter
+                .format_message(error.without_snippet())
+                .into_owned(),
+            span: place.map_or(text.len()..text.len(), |location| place_of(location, text)),
         }
     }
+}
+
+/// Where an error is. The scanner gives no bytes, only line and column.
+fn place_of(location: Location, text: &str) -> Range<usize> {
+    if location.span().byte_offset().is_some() {
+        return bytes(location, text);
+    }
+    let number = |n: u64| usize::try_from(n).unwrap_or(1).saturating_sub(1);
+    let (line, column) = (number(location.line()), number(location.column()));
+    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let behind = text.get(start..).unwrap_or_default();
+    let skipped: usize = behind.chars().take(column).map(char::len_utf8).sum();
+    let start = start + skipped;
+    start..(start + 1).min(text.len()).max(start)
 }
 
 enum Raw {
@@ -289,13 +309,15 @@ mod tests {
 
     #[test]
     fn every_node_covers_exactly_its_text() {
-        let text = "a: {b: [1, x y ], c: 'é'}\nlist:\n  - one\n  - k: v\n    l: \"w\"\n";
+        let text = "a: {b: [1, x y ], c: 'é'}\nlist:\n  - one\n  - k: v\n    l: \"w\"\ne: {f: { }, g: []}\n";
         let tree = Node::parse(text).unwrap();
         let covered = |path: &[Step]| &text[tree.at(path).unwrap().span.clone()];
         assert_eq!(covered(&["a".into()]), "{b: [1, x y ], c: 'é'}");
         assert_eq!(covered(&["a".into(), "b".into()]), "[1, x y ]");
         assert_eq!(covered(&["a".into(), "b".into(), 1.into()]), "x y");
         assert_eq!(covered(&["a".into(), "c".into()]), "'é'");
+        assert_eq!(covered(&["e".into()]), "{f: { }, g: []}");
+        assert_eq!(covered(&["e".into(), "f".into()]), "{ }");
         assert_eq!(covered(&["list".into(), 0.into()]), "one");
         assert_eq!(covered(&["list".into(), 1.into()]), "k: v\n    l: \"w\"");
         assert_eq!(&text[tree.key_span(&["list".into(), 1.into(), "l".into()])], "l");

@@ -1,0 +1,234 @@
+//! A scenario as a page for people.
+
+use std::fmt::{self, Display, Write as _};
+
+use super::format::{Connections, Expectation, Phase};
+use super::load::Scenario;
+use crate::call::{CallKind, Payload};
+use crate::fault::{Fault, Rotation};
+use crate::one_or_many::OneOrMany;
+
+/// The page: what it is about, what happens phase by phase, what its faults imitate, how to run it.
+#[must_use]
+pub fn explain(scenario: &Scenario) -> String {
+    Page(scenario).to_string()
+}
+
+struct Page<'a>(&'a Scenario);
+
+const WIDTH: usize = 100;
+
+impl Display for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (metadata, spec) = (&self.0.file.metadata, &self.0.file.spec);
+        writeln!(f, "{}: {}\n", metadata.name, metadata.title)?;
+        writeln!(f, "{}\n", wrapped(metadata.description.trim(), ""))?;
+        writeln!(f, "Control plane: Istio {}", spec.istio)?;
+        writeln!(f, "Manifests:     {}", spec.manifests.join(", "))?;
+        if !spec.needs.is_empty() {
+            let needs: Vec<&str> = spec.needs.iter().map(|need| need.as_str()).collect();
+            writeln!(f, "Needs:         {}", needs.join(", "))?;
+        }
+        if !metadata.claims.is_empty() {
+            writeln!(f, "Claims:        {}", metadata.claims.join(", "))?;
+        }
+        for (index, phase) in spec.phases.iter().enumerate() {
+            writeln!(f, "\n{}. {}", index + 1, phase.name)?;
+            actions(f, phase)?;
+            phase
+                .expect
+                .iter()
+                .try_for_each(|expectation| writeln!(f, "   {}", sentence(expectation)))?;
+        }
+        self.faults(f)?;
+        writeln!(
+            f,
+            "\nRun it:                 cargo xtask scenario {}",
+            metadata.name
+        )?;
+        if self.0.expects_refusals() {
+            writeln!(
+                f,
+                "Prove that it notices:  cargo xtask scenario {} --without-faults",
+                metadata.name
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Page<'_> {
+    fn faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut kinds: Vec<_> = self
+            .0
+            .file
+            .spec
+            .phases
+            .iter()
+            .flat_map(|p| &p.inject)
+            .map(Fault::kind)
+            .collect();
+        kinds.dedup();
+        if kinds.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\nFaults")?;
+        for kind in kinds {
+            writeln!(f, "   {}", kind.id)?;
+            writeln!(f, "{}", wrapped(&format!("imitates {}", kind.imitates), "      "))?;
+            writeln!(f, "{}", wrapped(&format!("shows {}", kind.shows), "      "))?;
+        }
+        Ok(())
+    }
+}
+
+fn actions(f: &mut fmt::Formatter<'_>, phase: &Phase) -> fmt::Result {
+    let mut line = |verb: &str, what: &str| writeln!(f, "   - {verb} {what}");
+    for object in &phase.delete {
+        line("delete", object)?;
+    }
+    for manifest in &phase.manifests {
+        line("apply", manifest)?;
+    }
+    for object in &phase.apply {
+        let text = |pointer: &str| {
+            object
+                .0
+                .pointer(pointer)
+                .and_then(|it| it.as_str())
+                .unwrap_or("default")
+        };
+        let name = [text("/kind"), text("/metadata/namespace"), text("/metadata/name")].join("/");
+        line("apply", &name)?;
+    }
+    if let Some(healed) = &phase.heal {
+        line("heal", &healed.to_string())?;
+    }
+    for fault in &phase.inject {
+        line("break", &broken(fault))?;
+    }
+    for step in &phase.rotate {
+        line("rotate", &rotated(step))?;
+    }
+    if phase.connections == Connections::Reuse {
+        line("let", "calls share connections")?;
+    }
+    Ok(())
+}
+
+fn broken(fault: &Fault) -> String {
+    let mut text = fault.kind().id.to_owned();
+    match fault {
+        Fault::SanSuffix(f) => write_to(&mut text, format_args!(" `{}`", f.suffix)),
+        Fault::SanReplace(f) => write_to(&mut text, format_args!(" `{}`", f.san)),
+        Fault::ExpiredRoot(f) => write_to(&mut text, format_args!(" `{}`", f.root)),
+        _ => {}
+    }
+    if let Some(workload) = fault.workload() {
+        write_to(&mut text, format_args!(" of {}", everybody_or(workload)));
+    }
+    if fault.name() != fault.kind().id {
+        write_to(&mut text, format_args!(", called {}", fault.name()));
+    }
+    text
+}
+
+fn rotated(step: &Rotation) -> String {
+    let from = |root: &Option<String>| {
+        root.as_ref()
+            .map(|root| format!(", from root {root}"))
+            .unwrap_or_default()
+    };
+    match step {
+        Rotation::Trust(step) => format!("bundles: add root {}", step.root),
+        Rotation::Retire(step) => format!("bundles: drop root {}", step.root),
+        Rotation::Leaf(step) => format!("leaves of {}{}", everybody_or(&step.workload), from(&step.root)),
+        Rotation::Intermediate(step) => {
+            format!(
+                "intermediates of {}{}",
+                everybody_or(&step.workload),
+                from(&step.root)
+            )
+        }
+    }
+}
+
+fn everybody_or(names: &OneOrMany<String>) -> String {
+    if names.iter().any(|name| name == "*") {
+        "everybody".to_owned()
+    } else {
+        names.to_string()
+    }
+}
+
+/// `checkout calls payment:9000 (tcp): mtls`.
+fn sentence(expectation: &Expectation) -> String {
+    let mut traits = Vec::new();
+    if expectation.call != CallKind::App {
+        traits.push(expectation.call.as_str().to_owned());
+    }
+    if expectation.payload == Payload::Tcp {
+        traits.push("tcp".to_owned());
+    }
+    traits.extend(expectation.alpn.iter().map(|alpn| format!("ALPN {alpn}")));
+    traits.extend(expectation.subset.iter().map(|subset| format!("subset {subset}")));
+    let traits = if traits.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", traits.join(", "))
+    };
+    let side = expectation
+        .side
+        .map(|side| format!(", refused by the {side}"))
+        .unwrap_or_default();
+    let mut text = format!(
+        "{} -> {}{traits}: {}{side}",
+        expectation.from, expectation.to, expectation.outcome
+    );
+    if !expectation.candidates.is_empty() {
+        let candidates: Vec<&str> = expectation.candidates.iter().map(|id| id.as_str()).collect();
+        write_to(&mut text, format_args!(" ({})", candidates.join(" or ")));
+    }
+    if let Some(when) = &expectation.when {
+        let tiers = when
+            .tier
+            .as_ref()
+            .map(|tiers| tiers.iter().map(|t| t.as_str()).collect::<Vec<_>>().join(", "));
+        let parts = [
+            when.client.as_ref().map(|release| format!("client {release}")),
+            when.server.as_ref().map(|release| format!("server {release}")),
+            tiers.map(|tiers| format!("on {tiers}")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        write_to(&mut text, format_args!(" [when {}]", parts.join(", ")));
+    }
+    text
+}
+
+/// Writing to a `String` cannot fail.
+fn write_to(text: &mut String, more: fmt::Arguments<'_>) {
+    let _ = text.write_fmt(more);
+}
+
+/// Paragraphs broken into lines of at most [`WIDTH`] characters.
+fn wrapped(text: &str, indent: &str) -> String {
+    // In a folded text (`>-`) each line break is a paragraph; in a literal one (`|`) an empty line is.
+    let between = if text.contains("\n\n") { "\n\n" } else { "\n" };
+    let paragraphs = text.split(between).map(|paragraph| {
+        let mut lines = vec![indent.to_owned()];
+        for word in paragraph.split_whitespace() {
+            let width = lines.last().map_or(0, |line| line.chars().count());
+            if width > indent.len() && width + 1 + word.chars().count() > WIDTH {
+                lines.push(indent.to_owned());
+            }
+            if let Some(line) = lines.last_mut() {
+                if line.len() > indent.len() {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+        }
+        lines.join("\n")
+    });
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}

@@ -1,0 +1,78 @@
+//! A scenario from its file to the state of each phase.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::path::{Path, PathBuf};
+
+use meshproof::call::WorkloadName;
+use meshproof::pki::{Validity, WorkloadCredentials};
+use meshproof::scenario::{Causes, Scenario, State, explain, load};
+
+fn scenario() -> Scenario {
+    let root = root();
+    load(&root.join("harness/tests/scenarios/renewal.yaml"), &root).unwrap_or_else(|mistakes| {
+        let messages: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        panic!("{}", messages.join("\n"))
+    })
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn payment(state: &State) -> WorkloadCredentials {
+    let credentials = state.conditions().credentials.workloads;
+    credentials[&WorkloadName::new("payments", "payment")].clone()
+}
+
+#[test]
+fn phases_are_cumulative() {
+    let scenario = scenario();
+    let mut state = State::start(&scenario).unwrap();
+    let mut seen = Vec::new();
+    for index in 0..scenario.file.spec.phases.len() {
+        state.advance(&scenario, index, Causes::Present).unwrap();
+        let held = payment(&state);
+        let policies = state
+            .snapshot
+            .objects()
+            .filter(|(name, _)| name.kind == "PeerAuthentication")
+            .count();
+        seen.push((scenario.id_prefix(index), held.leaf, held.generation, policies));
+    }
+    let expected = [
+        ("renewal::control", Validity::Current, 0, 1),
+        ("renewal::expired", Validity::Expired, 0, 2),
+        ("renewal::renewed", Validity::Current, 1, 1),
+    ];
+    assert_eq!(
+        seen,
+        expected.map(|(id, leaf, generation, policies)| (id.to_owned(), leaf, generation, policies))
+    );
+}
+
+#[test]
+fn without_its_causes_a_scenario_never_breaks_anything() {
+    let scenario = scenario();
+    let mut state = State::start(&scenario).unwrap();
+    for index in 0..scenario.file.spec.phases.len() {
+        state.advance(&scenario, index, Causes::LeftOut).unwrap();
+        assert_eq!(payment(&state).leaf, Validity::Current);
+    }
+}
+
+#[test]
+fn an_expectation_can_be_pointed_at() {
+    let scenario = scenario();
+    let span = scenario.expectation_span(1, 0);
+    let text = &scenario.source.text[span];
+    assert_eq!(
+        text,
+        r#"{from: checkout, to: "payment:8080", outcome: certificate-expired, side: client}"#
+    );
+}
+
+#[test]
+fn a_scenario_explains_itself() {
+    insta::assert_snapshot!(explain(&scenario()));
+}
