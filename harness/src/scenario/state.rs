@@ -18,7 +18,7 @@ use crate::snapshot::{LoadError, NoSuchObject, NotAnObjectRef, ObjectRef, Snapsh
 pub struct State {
     /// The objects.
     pub snapshot: Snapshot,
-    /// What they mean. Current after [`State::settle`].
+    /// What they mean.
     pub topology: Topology,
     /// Active faults and rotations.
     pub history: History,
