@@ -147,6 +147,10 @@ pub struct ProxyEvidence {
     /// The certificate in use: serial and expiry as Envoy's `/certs` shows them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateInUse>,
+    /// Trust domains whose clients the inbound listener accepts, from the SAN prefixes in its active configuration.
+    /// Empty: not looked up; the trust domain of its own certificate then stands in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accepted_trust_domains: Vec<String>,
 }
 
 /// A certificate a proxy has loaded.
@@ -194,6 +198,9 @@ pub struct AccessLogEntry {
     /// `%UPSTREAM_CLUSTER_RAW%`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_cluster: Option<String>,
+    /// `%ROUTE_NAME%`; `block_all` is istiod's REGISTRY_ONLY answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// `%UPSTREAM_HOST%`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_host: Option<String>,

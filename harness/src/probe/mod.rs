@@ -1,7 +1,9 @@
-//! Making a call ([`dial`]), gathering what both ends showed ([`Evidence`]), and naming its outcome.
+//! Making a call ([`dial`]), gathering what both ends showed ([`Evidence`]), and naming its outcome ([`classify`]).
 
+pub mod classify;
 pub mod dial;
 pub mod evidence;
 
+pub use classify::classify;
 pub use dial::{Dial, DialError, TlsOffer};
 pub use evidence::Evidence;

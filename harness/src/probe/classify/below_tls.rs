@@ -1,0 +1,107 @@
+//! Nothing was refused in TLS: TCP failed, time ran out, or a proxy still waits for its secret.
+
+use crate::outcome::{Outcome, OutcomeId, Side};
+use crate::probe::evidence::{Connect, Ended, ProxyEvidence};
+
+use super::answered::client_lacks_cluster;
+use super::facts::Facts;
+use super::reason::Reason;
+
+/// The secrets without which an inbound listener does not come up.
+const INBOUND_SECRETS: [&str; 2] = ["default", "ROOTCA"];
+
+/// A proxy waits for a secret, and the call failed the way it does while one waits: a warming listener refuses TCP, a
+/// warming cluster is not there yet.
+pub(super) fn waiting_for_secret(facts: &Facts<'_>) -> Option<Outcome> {
+    let missing = Outcome::refused;
+    let waits_inbound = |proxy: &&ProxyEvidence| {
+        proxy
+            .missing_secrets
+            .iter()
+            .any(|name| INBOUND_SECRETS.contains(&name.as_str()))
+    };
+    let client_waits = facts
+        .client
+        .proxy
+        .is_some_and(|proxy| !proxy.missing_secrets.is_empty());
+    let own_listener_down = !facts.dialled_directly() && facts.evidence.caller.connect == Connect::Refused;
+    if facts.client.moved("upstream_context_secrets_not_ready")
+        || (client_waits && (own_listener_down || client_lacks_cluster(facts)))
+    {
+        return Some(missing(OutcomeId::NoCertificateYet, Side::Client));
+    }
+    let server_waits = facts.server.proxy.filter(waits_inbound).is_some();
+    if facts.server.moved("downstream_context_secrets_not_ready")
+        || (server_waits && (server_refused_tcp(facts) || reset(facts)))
+    {
+        return Some(missing(OutcomeId::NoCertificateYet, Side::Server));
+    }
+    None
+}
+
+/// TCP was refused: by the server's pod, by the application behind its sidecar, or by the caller's own sidecar.
+pub(super) fn connection_refused(facts: &Facts<'_>) -> Option<Outcome> {
+    if server_refused_tcp(facts) || facts.server.reasons.contains(&Reason::Refused) {
+        return Some(Outcome::refused(OutcomeId::ConnectionRefused, Side::Server));
+    }
+    match facts.evidence.caller.connect {
+        Connect::Refused => Some(Outcome::refused(OutcomeId::ConnectionRefused, Side::Client)),
+        Connect::Unreachable => Some(Outcome::refused(OutcomeId::NoRoute, Side::Client)),
+        Connect::Connected | Connect::TimedOut => None,
+    }
+}
+
+/// Time ran out. A proxy cannot tell a dropped SYN from a silent TLS port; a caller that dialled itself, or the
+/// server's end, can.
+pub(super) fn timed_out(facts: &Facts<'_>) -> Option<Outcome> {
+    use OutcomeId::{ConnectTimeout, HandshakeTimeout};
+    let caller = &facts.evidence.caller;
+    if facts.dialled_directly() {
+        if caller.connect == Connect::TimedOut {
+            return Some(Outcome::of(ConnectTimeout));
+        }
+        let waiting = caller.tls.as_ref().is_some_and(|tls| !tls.handshake_completed);
+        return (waiting && caller.ended == Some(Ended::TimedOut)).then(|| Outcome::of(HandshakeTimeout));
+    }
+    let gave_up = facts
+        .client
+        .moved_under("cluster.", ".upstream_cx_connect_timeout")
+        || facts.client_entries().iter().any(|entry| {
+            entry
+                .details
+                .as_deref()
+                .is_some_and(|details| details.contains("{connection_timeout}"))
+        });
+    gave_up.then(|| {
+        if accepted_by_server(facts) {
+            Outcome::of(HandshakeTimeout)
+        } else {
+            Outcome::unknown(
+                vec![HandshakeTimeout, ConnectTimeout],
+                "to the client's Envoy a dropped SYN and a silent TLS port look the same, and the server's end showed nothing",
+            )
+        }
+    })
+}
+
+/// The server's end reset the connection and nothing names a better reason, with all evidence in.
+pub(super) fn connection_reset(facts: &Facts<'_>) -> Option<Outcome> {
+    (facts.evidence.incomplete.is_none() && reset(facts))
+        .then(|| Outcome::refused(OutcomeId::ConnectionReset, Side::Server))
+}
+
+fn server_refused_tcp(facts: &Facts<'_>) -> bool {
+    let dialled = facts.dialled_directly() && facts.evidence.caller.connect == Connect::Refused;
+    dialled || facts.client.reasons.contains(&Reason::Refused)
+}
+
+fn reset(facts: &Facts<'_>) -> bool {
+    let dialled = facts.dialled_directly() && facts.evidence.caller.ended == Some(Ended::Reset);
+    dialled || facts.client.reasons.contains(&Reason::Reset)
+}
+
+fn accepted_by_server(facts: &Facts<'_>) -> bool {
+    facts.evidence.application.is_some()
+        || facts.server_entries().next().is_some()
+        || facts.server.moved_under("listener.", ".downstream_cx_total")
+}
