@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use meshproof::istio::Topology;
-use meshproof::scenario::{Expectation, Tier, expand};
+use meshproof::mesh::Tier;
+use meshproof::scenario::{Expectation, expand};
 use meshproof::snapshot::Snapshot;
 
 const MESH: &str = r#"

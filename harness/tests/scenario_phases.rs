@@ -28,7 +28,7 @@ fn payment(state: &State) -> WorkloadCredentials {
 #[test]
 fn phases_are_cumulative() {
     let scenario = scenario();
-    let mut state = State::start(&scenario).unwrap();
+    let mut state = State::start(&scenario, None).unwrap();
     let mut seen = Vec::new();
     for index in 0..scenario.file.spec.phases.len() {
         state.advance(&scenario, index, Causes::Present).unwrap();
@@ -54,7 +54,7 @@ fn phases_are_cumulative() {
 #[test]
 fn without_its_causes_a_scenario_never_breaks_anything() {
     let scenario = scenario();
-    let mut state = State::start(&scenario).unwrap();
+    let mut state = State::start(&scenario, None).unwrap();
     for index in 0..scenario.file.spec.phases.len() {
         state.advance(&scenario, index, Causes::LeftOut).unwrap();
         assert_eq!(payment(&state).leaf, Validity::Current);

@@ -1,33 +1,48 @@
-//! The command line of meshproof.
+//! The command line of meshproof. One file per command; what they do lives in the library.
+
+mod clean;
+mod exit;
+mod interrupt;
+mod scenario;
+mod setup;
+mod suite;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-mod setup;
+use tracing_subscriber::EnvFilter;
 
 /// Reproduces, predicts and prevents Istio mTLS failures.
-#[derive(Parser)]
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = exit::HELP)]
 struct Xtask {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
+    /// Run scenarios, or list, check, and explain them
+    Scenario(scenario::Scenario),
+    /// Run every scenario as a test
+    Suite(suite::Suite),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
+    /// Remove what killed runs left behind
+    Clean(clean::Clean),
 }
 
-#[allow(clippy::print_stderr, reason = "the command's error")]
 fn main() -> ExitCode {
-    match Xtask::parse().command {
-        Command::Setup(setup) => match setup.run() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::from(3)
-            }
-        },
-    }
+    let logs = EnvFilter::try_from_env("MESHPROOF_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(logs)
+        .with_writer(std::io::stderr)
+        .init();
+    let result = match Xtask::parse().command {
+        Command::Scenario(command) => command.run(),
+        Command::Suite(command) => command.run(),
+        Command::Setup(command) => command.run(),
+        Command::Clean(command) => command.run(),
+    };
+    exit::code(result)
 }

@@ -7,6 +7,8 @@ use clap::Args;
 use meshproof::envoy::binary::{How, Installed, Store, TerminalProgress};
 use semver::Version;
 
+use crate::exit::Exit;
+
 /// Fetch the pinned Envoy binaries, or take them from a folder.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -33,8 +35,8 @@ impl Setup {
     ///
     /// # Errors
     /// A [`meshproof::envoy::binary::ProvisionError`]: exit code 3.
-    #[allow(clippy::print_stdout, reason = "the command's result")]
-    pub(crate) fn run(self) -> anyhow::Result<()> {
+    #[expect(clippy::print_stdout, reason = "the command's result")]
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let store = Store::user()?;
         let progress = TerminalProgress::new();
         let versions = self.versions(&store);
@@ -49,7 +51,7 @@ impl Setup {
                 }
             }
         }
-        Ok(())
+        Ok(Exit::Held)
     }
 
     fn versions(&self, store: &Store) -> Vec<Version> {

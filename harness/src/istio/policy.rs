@@ -80,6 +80,14 @@ pub struct Inbound {
     pub because: Vec<Because>,
 }
 
+impl Inbound {
+    /// Whether a Service declares the port, so that it has a cluster of its own.
+    #[must_use]
+    pub const fn is_declared(&self) -> bool {
+        matches!(self.group, InboundGroup::Declared { .. })
+    }
+}
+
 /// One inbound filter chain.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct InboundChain {

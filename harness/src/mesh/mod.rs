@@ -1,3 +1,180 @@
-//! Where a scenario runs.
+//! Where a scenario runs: the [`Mesh`] trait and its tiers.
+//!
+//! A mesh is given what should be ([`Desired`]) and makes it so; it answers calls with [`Evidence`] and never with an
+//! opinion. Tiers know nothing of each other, and none of them knows scenario, prediction, or expectation.
 
+mod capability;
+mod error;
 pub mod local;
+mod run_directory;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::call::Call;
+use crate::envoy::binary::{Overrides, Progress, Provenance, Silent};
+use crate::fault::Conditions;
+use crate::istio::Topology;
+use crate::probe::Evidence;
+
+pub use capability::Capability;
+pub use error::MeshError;
+pub use run_directory::{RunDirectory, RunDirectoryError, sweep};
+
+/// Where a scenario runs.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Real Envoys on loopback ports, control plane and applications in-process.
+    Local,
+    /// The same in network namespaces, with Istio's capture.
+    Netns,
+    /// Sidecars in containers.
+    Docker,
+    /// A kind cluster with real Istio.
+    Kind,
+    /// An existing cluster.
+    Cluster,
+    /// Answers from the evidence of an earlier run.
+    Replay,
+}
+
+impl Tier {
+    /// Every tier.
+    pub const ALL: [Self; 6] = [
+        Self::Local,
+        Self::Netns,
+        Self::Docker,
+        Self::Kind,
+        Self::Cluster,
+        Self::Replay,
+    ];
+
+    /// As written on the command line and in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Netns => "netns",
+            Self::Docker => "docker",
+            Self::Kind => "kind",
+            Self::Cluster => "cluster",
+            Self::Replay => "replay",
+        }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a mesh should be: policy, deliberate faults, and the calls that are going to be made.
+///
+/// The calls are part of it because without interception a port that no Service declares has to be known beforehand.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// Workloads, Services, and the policies between them.
+    pub topology: Arc<Topology>,
+    /// What is deliberately different.
+    pub conditions: Conditions,
+    /// The calls of the coming phase.
+    pub calls: Vec<Call>,
+    /// Let connections and TLS sessions be reused between calls, to show what that hides.
+    pub reuse_connections: bool,
+}
+
+/// A proxy of the mesh and where its binary comes from.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Component {
+    /// `namespace/name` of the workload.
+    pub workload: String,
+    /// The Istio release it stands for.
+    pub istio: Version,
+    /// The Envoy version, as the binary reports it.
+    pub envoy: Version,
+    /// How faithfully it stands for that release.
+    pub provenance: Provenance,
+    /// Digest of the binary.
+    pub sha256: String,
+}
+
+/// How meshes are set up, whatever their tier.
+#[derive(Clone)]
+pub struct Settings {
+    /// Binaries that stand in for releases.
+    pub overrides: Overrides,
+    /// Leave logs and configuration behind.
+    pub keep: bool,
+    /// Told how the download of missing binaries goes.
+    pub progress: Arc<dyn Progress + Send + Sync>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            overrides: Overrides::default(),
+            keep: false,
+            progress: Arc::new(Silent),
+        }
+    }
+}
+
+impl Tier {
+    /// What the tier can do beyond calls between sidecars.
+    #[must_use]
+    pub const fn capabilities(self) -> &'static [Capability] {
+        match self {
+            Self::Local => local::CAPABILITIES,
+            Self::Netns | Self::Docker | Self::Kind | Self::Cluster | Self::Replay => &[],
+        }
+    }
+
+    /// Sets up an empty mesh of this tier.
+    ///
+    /// # Errors
+    /// [`MeshError::TierMissing`] for a tier that this version does not have, else what the tier could not set up.
+    pub fn open(self, settings: &Settings) -> Result<Box<dyn Mesh>, MeshError> {
+        match self {
+            Self::Local => Ok(Box::new(local::LocalMesh::new(settings.clone())?)),
+            Self::Netns | Self::Docker | Self::Kind | Self::Cluster | Self::Replay => {
+                Err(MeshError::TierMissing { tier: self })
+            }
+        }
+    }
+}
+
+/// A mesh that scenarios run on.
+#[async_trait]
+pub trait Mesh: Send {
+    /// The tier.
+    fn tier(&self) -> Tier;
+
+    /// Brings the mesh into the desired state and returns once that state is in force, not merely acknowledged.
+    ///
+    /// # Errors
+    /// When the state cannot be reached; what is then running is torn down by [`Mesh::down`] or by dropping the mesh.
+    async fn apply(&mut self, desired: Desired) -> Result<(), MeshError>;
+
+    /// Makes one of the desired calls over a fresh connection and gathers what both ends showed.
+    ///
+    /// # Errors
+    /// When the call could not be made at all, or evidence could not be read. A refused call is no error.
+    async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError>;
+
+    /// The proxies running now.
+    fn components(&self) -> Vec<Component>;
+
+    /// Where logs and configuration of this run are, for those who keep them.
+    fn directory(&self) -> Option<&Path>;
+
+    /// Ends everything the mesh started.
+    async fn down(&mut self);
+}

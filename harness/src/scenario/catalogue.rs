@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::diagnostic::Diagnostic;
-use super::format::{Capability, Expectation};
+use super::format::Expectation;
 use super::load::{Scenario, load};
+use crate::mesh::Capability;
 use crate::snapshot::tree::Step;
 
 /// Every scenario of a workspace, by name, and the mistakes of the files that are none.

@@ -3,25 +3,26 @@
 use std::collections::BTreeMap;
 
 use semver::VersionReq;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::address::{self, AddressError, Target};
-use super::format::{Expectation, Tier, When};
+use super::format::{Expectation, When};
 use crate::call::{Call, CallKind, Destination, PodName, WorkloadName};
 use crate::istio::{Topology, Workload};
+use crate::mesh::Tier;
 use crate::outcome::{Outcome, OutcomeId, Side};
 use crate::reference::{ReferenceError, resolve_workload};
 
 /// What must become of a call.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Expected {
     /// The outcome.
     pub outcome: OutcomeId,
     /// The end that refuses; not given: not judged.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Side>,
     /// With `unknown`: what it may be; empty: not judged.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<OutcomeId>,
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{CallKind, Payload};
 use crate::fault::{Fault, Rotation};
+use crate::mesh::{Capability, Tier};
 use crate::one_or_many::OneOrMany;
 use crate::outcome::{OutcomeId, Side};
 
@@ -74,42 +75,6 @@ pub struct Spec {
     /// What is done, step by step. Cumulative: each phase starts from the state the last one left.
     #[schemars(length(min = 1))]
     pub phases: Vec<Phase>,
-}
-
-/// Something that not every tier can do.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Capability {
-    /// Traffic is captured by iptables, so undeclared ports and bypasses behave as in a pod.
-    Interception,
-    /// A real istiod computes the configuration.
-    ControlPlane,
-    /// Sidecars are injected by the real admission webhook.
-    Admission,
-    /// Policy in the root namespace and mesh configuration may be changed.
-    RootNamespace,
-    /// Proxies are the release's own istio-proxy.
-    ReleaseProxy,
-    /// The bytes on the wire are recorded.
-    WireWitness,
-    /// The kernel's view of connections is recorded.
-    KernelWitness,
-}
-
-impl Capability {
-    /// As written in scenario files and reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Interception => "interception",
-            Self::ControlPlane => "control-plane",
-            Self::Admission => "admission",
-            Self::RootNamespace => "root-namespace",
-            Self::ReleaseProxy => "release-proxy",
-            Self::WireWitness => "wire-witness",
-            Self::KernelWitness => "kernel-witness",
-        }
-    }
 }
 
 /// A state of the mesh and what must hold in it. Its actions are done in the order of the keys below.
@@ -233,47 +198,4 @@ pub struct When {
     /// Tiers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<OneOrMany<Tier>>,
-}
-
-/// Where a scenario runs.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tier {
-    /// Real Envoys on loopback ports.
-    Local,
-    /// The same in network namespaces with interception.
-    Netns,
-    /// Sidecars in containers.
-    Docker,
-    /// A kind cluster with real Istio.
-    Kind,
-    /// An existing cluster.
-    Cluster,
-    /// The evidence of an earlier run.
-    Replay,
-}
-
-impl Tier {
-    /// Every tier, in the order of the design.
-    pub const ALL: [Self; 6] = [
-        Self::Local,
-        Self::Netns,
-        Self::Docker,
-        Self::Kind,
-        Self::Cluster,
-        Self::Replay,
-    ];
-
-    /// As written in scenario files, ids and reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Netns => "netns",
-            Self::Docker => "docker",
-            Self::Kind => "kind",
-            Self::Cluster => "cluster",
-            Self::Replay => "replay",
-        }
-    }
 }

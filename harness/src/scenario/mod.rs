@@ -14,9 +14,11 @@ mod expand;
 mod explain;
 pub mod format;
 mod load;
+mod run;
 mod schema;
 mod state;
 mod structure;
+pub mod verdict;
 mod walk;
 mod wording;
 
@@ -25,7 +27,10 @@ pub use catalogue::{Catalogue, Entry, NoWorkspace, workspace_root};
 pub use diagnostic::{Diagnostic, SourceText};
 pub use expand::{ExpandError, Expected, ExpectedCall, expand};
 pub use explain::explain;
-pub use format::{Capability, Expectation, Phase, ScenarioFile, Tier};
+pub use format::{Expectation, Phase, ScenarioFile};
 pub use load::{Scenario, load};
+pub use run::{
+    Options, PlannedCall, PlannedPhase, RunError, execute, not_run, plan, predict_only, run, runnable,
+};
 pub use schema::{SCHEMA_FILE, json_schema, json_schema_text};
 pub use state::{Causes, State, StateError, expects_a_refusal};

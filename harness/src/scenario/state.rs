@@ -63,12 +63,12 @@ impl State {
         }
     }
 
-    /// The mesh a scenario starts from, before its first phase.
+    /// The mesh a scenario starts from, before its first phase; `release` takes the place of `spec.istio`.
     ///
     /// # Errors
     /// When a manifest cannot be loaded.
-    pub fn start(scenario: &Scenario) -> Result<Self, StateError> {
-        let mut state = Self::empty(scenario.release.clone());
+    pub fn start(scenario: &Scenario, release: Option<&Version>) -> Result<Self, StateError> {
+        let mut state = Self::empty(release.unwrap_or(&scenario.release).clone());
         for manifest in &scenario.file.spec.manifests {
             state.manifest(&scenario.manifest_path(manifest))?;
         }

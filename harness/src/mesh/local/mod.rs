@@ -1,5 +1,294 @@
-//! The `local` tier: the pods' applications as tasks of this process, on loopback ports.
+//! The `local` tier: one real Envoy per sidecar on loopback ports, applications and control plane in-process.
+//!
+//! Needs no root, no Docker, no cluster. What it lacks is interception: in its place every destination a call names
+//! has a front of its own (see [`crate::envoy::config`]), carrying the address that interception would have told.
 
 mod application;
+mod observe;
+mod places;
+mod pods;
+mod resources;
+mod sidecar;
 
-pub use application::{ApplicationError, ApplicationServer, Seen, Speaks};
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::call::{Call, CallKind, Destination, Payload};
+use crate::envoy::xds::ControlPlane;
+use crate::istio::Topology;
+use crate::istio::policy::Discovery;
+use crate::pki::Authority;
+use crate::probe::dial::{self, Dial, TlsOffer};
+use crate::probe::evidence::{Caller, Connect, Evidence};
+
+use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tier};
+use application::Seen;
+pub use application::{ApplicationError, ApplicationServer, Speaks};
+use places::{Places, candidates, front_name, target};
+use pods::Pods;
+use resources::Pin;
+
+/// How long a caller waits for its answer. Refusals come within milliseconds; only silence takes this long.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often places may change before a state counts as unsettled: ports of servers, then fronts that name them.
+const ROUNDS: usize = 5;
+
+/// Policy in the root namespace is ours to change, and that is all: no interception, no istiod, no webhook.
+pub(super) const CAPABILITIES: &[Capability] = &[Capability::RootNamespace];
+
+/// A mesh of real Envoys on this machine.
+pub struct LocalMesh {
+    run: RunDirectory,
+    control: ControlPlane,
+    authority: Option<Authority>,
+    pods: Pods,
+    desired: Option<Desired>,
+    places: Places,
+    calls_made: u64,
+}
+
+impl LocalMesh {
+    /// Prepares an empty mesh. Nothing runs yet but its control plane.
+    ///
+    /// # Errors
+    /// When the run directory or the control-plane socket cannot be made.
+    pub fn new(settings: Settings) -> Result<Self, MeshError> {
+        let run = RunDirectory::create(settings.keep)?;
+        let socket = run.path().join("xds");
+        let control = ControlPlane::start(&socket)?;
+        Ok(Self {
+            pods: Pods::new(settings, run.path(), &socket),
+            control,
+            authority: None,
+            run,
+            desired: None,
+            places: Places::default(),
+            calls_made: 0,
+        })
+    }
+
+    /// Pushes, waits, and looks where listeners are, until nothing moves any more.
+    async fn settle(&mut self, desired: &Desired) -> Result<(), MeshError> {
+        for _ in 0..ROUNDS {
+            self.pods.push(&self.control, desired, &self.places);
+            self.pods.in_force(&self.control).await?;
+            let places = self.pods.places().await?;
+            if places == self.places {
+                return Ok(());
+            }
+            self.places = places;
+        }
+        Err(MeshError::Unsettled {
+            seen: self.places.sidecars.values().copied().collect(),
+        })
+    }
+
+    /// Shows the caller's sidecar only the endpoint the call is about, where there are several.
+    async fn pin(&mut self, desired: &Desired, call: &Call) -> Result<(), MeshError> {
+        if call.kind != CallKind::App {
+            return Ok(());
+        }
+        let client = call.from.pod(0);
+        let pin = pin_of(&desired.topology, call);
+        if self.pods.is_pinned(&client, pin.as_ref()) {
+            return Ok(());
+        }
+        self.pods.pin(&client, pin);
+        self.settle(desired).await
+    }
+
+    async fn dial(&mut self, desired: &Desired, call: &Call, nonce: &str) -> Result<Caller, MeshError> {
+        let not_planned = |missing: &str| MeshError::NotPlanned {
+            call: Box::new(call.clone()),
+            missing: missing.to_owned(),
+        };
+        let server = target(&desired.topology, call);
+        let direct = server
+            .as_ref()
+            .and_then(|(pod, port)| self.places.reach(&desired.topology, pod, *port));
+        let client =
+            desired
+                .topology
+                .workloads
+                .get(&call.from)
+                .ok_or_else(|| MeshError::UnknownWorkload {
+                    workload: call.from.clone(),
+                })?;
+        let through_sidecar = call.kind == CallKind::App && client.has_sidecar();
+        let address = if through_sidecar {
+            let front = (call.from.pod(0), front_name(call));
+            *self
+                .places
+                .fronts
+                .get(&front)
+                .ok_or_else(|| not_planned("the client's front"))?
+        } else if matches!(call.to, Destination::Host { .. }) {
+            return Ok(unreachable());
+        } else {
+            direct.unwrap_or_else(|| places::NOWHERE.into())
+        };
+        let authority = match &call.to {
+            Destination::Pod { port, .. } => {
+                direct.map_or_else(|| format!("127.0.0.1:{port}"), |it| it.to_string())
+            }
+            other => other.authority(&desired.topology.mesh.cluster_domain),
+        };
+        let dial = Dial {
+            address,
+            authority: &authority,
+            nonce,
+            payload: call.payload,
+            timeout: CALL_TIMEOUT,
+        };
+        Ok(match call.kind {
+            CallKind::App | CallKind::RawPlaintext => dial::plaintext(&dial).await?,
+            CallKind::RawTls => {
+                let offer = TlsOffer {
+                    alpn: call.alpn.clone(),
+                    ..TlsOffer::default()
+                };
+                dial::tls(&dial, &offer).await?
+            }
+            CallKind::RawMtls => {
+                let authority = self
+                    .authority
+                    .as_mut()
+                    .ok_or_else(|| not_planned("a certificate authority"))?;
+                let offer = TlsOffer {
+                    identity: Some(authority.issue(&desired.conditions.credentials, &call.from)?),
+                    alpn: alpn_of_a_sidecar(call),
+                    sni: None,
+                };
+                dial::tls(&dial, &offer).await?
+            }
+        })
+    }
+
+    async fn observe(&mut self, desired: &Desired, call: &Call) -> Result<Evidence, MeshError> {
+        self.calls_made += 1;
+        let nonce = format!("{:08x}", self.calls_made);
+        let client = (call.kind == CallKind::App).then(|| call.from.pod(0));
+        let server = target(&desired.topology, call);
+        let server_pod = server.as_ref().map(|(pod, _)| pod.clone());
+        self.pods.drain_applications();
+        let ends = [client.as_ref(), server_pod.as_ref()];
+        let before = self.pods.mark(ends).await?;
+        let caller = self.dial(desired, call, &nonce).await?;
+        let mut gathered = self
+            .pods
+            .gather(&caller, ends, before, desired.reuse_connections)
+            .await?;
+        if let Some(server) = &mut gathered.server {
+            // The listener's SAN prefixes; they are in force, or the state would not have been.
+            server.accepted_trust_domains = desired.topology.trust_domains();
+        }
+        let seen = self.pods.drain_applications();
+        let application = seen.into_iter().find(|seen| is_of_call(seen, &nonce));
+        Ok(Evidence {
+            kind: call.kind,
+            payload: call.payload,
+            caller,
+            instruments: gathered.instruments(),
+            client_proxy: gathered.client,
+            server_proxy: gathered.server,
+            application: application.map(|seen| seen.application),
+            incomplete: gathered.incomplete,
+        })
+    }
+}
+
+#[async_trait]
+impl Mesh for LocalMesh {
+    fn tier(&self) -> Tier {
+        Tier::Local
+    }
+
+    async fn apply(&mut self, desired: Desired) -> Result<(), MeshError> {
+        self.pods.replace(&self.control, &desired).await?;
+        let authority = self
+            .authority
+            .get_or_insert_with(|| Authority::new(&desired.topology.mesh.trust_domain));
+        self.pods
+            .push_secrets(&self.control, authority, &desired.conditions)?;
+        self.settle(&desired).await?;
+        self.desired = Some(desired);
+        Ok(())
+    }
+
+    async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError> {
+        let Some(desired) = self.desired.take() else {
+            return Err(MeshError::NotPlanned {
+                call: Box::new(call.clone()),
+                missing: "a desired state".to_owned(),
+            });
+        };
+        let evidence = async {
+            self.pin(&desired, call).await?;
+            self.observe(&desired, call).await
+        }
+        .await;
+        self.desired = Some(desired);
+        evidence
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        Some(self.run.path())
+    }
+
+    fn components(&self) -> Vec<Component> {
+        self.pods.components()
+    }
+
+    async fn down(&mut self) {
+        self.pods.stop(&self.control).await;
+    }
+}
+
+/// The pin that makes the caller's sidecar reach the endpoint the call is about; none where there is no choice.
+fn pin_of(topology: &Topology, call: &Call) -> Option<Pin> {
+    let Destination::Service {
+        namespace,
+        name,
+        port,
+    } = &call.to
+    else {
+        return None;
+    };
+    let endpoint = call.endpoint.clone()?;
+    if candidates(topology, call).len() < 2 {
+        return None;
+    }
+    let outbound = topology.outbound(&call.from, namespace, name, *port, call.subset.as_deref())?;
+    (outbound.discovery == Discovery::Eds).then(|| Pin {
+        cluster: outbound.cluster_name(),
+        pod: endpoint,
+    })
+}
+
+/// Bytes that no application understood carry no nonce; calls are made one at a time, so they are this call's.
+fn is_of_call(seen: &Seen, nonce: &str) -> bool {
+    seen.nonce.as_deref().is_none_or(|seen| seen == nonce)
+}
+
+/// What a name that leads nowhere gives its caller.
+fn unreachable() -> Caller {
+    Caller {
+        connect: Connect::Unreachable,
+        ..Caller::default()
+    }
+}
+
+/// The ALPN list a sidecar would offer for the same payload.
+fn alpn_of_a_sidecar(call: &Call) -> Vec<String> {
+    if !call.alpn.is_empty() {
+        return call.alpn.clone();
+    }
+    let protocols: &[&str] = match call.payload {
+        Payload::Http => &["istio-http/1.1", "istio", "http/1.1"],
+        Payload::Tcp => &["istio"],
+    };
+    protocols.iter().map(|&protocol| protocol.to_owned()).collect()
+}

@@ -1,0 +1,303 @@
+//! Envoy's admin interface over its unix socket.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use crate::probe::evidence::CertificateInUse;
+
+/// How long Envoy may take to answer. It answers in milliseconds; on a stalled machine this still bounds the wait.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why the admin interface could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The socket does not answer (yet).
+    #[error("envoy's admin socket {socket} does not answer: {reason}")]
+    Unreachable {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The answer is not what this version of the harness understands.
+    #[error("cannot read envoy's answer to {path}: {reason}")]
+    Unreadable {
+        /// The admin path.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A client of one proxy's admin interface.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    socket: PathBuf,
+}
+
+/// Whether what was acknowledged is in force.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Warming {
+    pub(crate) clusters: u64,
+    pub(crate) listeners: u64,
+}
+
+impl Warming {
+    pub(crate) const fn is_done(&self) -> bool {
+        self.clusters == 0 && self.listeners == 0
+    }
+}
+
+impl Admin {
+    pub(crate) fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+        }
+    }
+
+    /// Statistics whose name matches `filter` (a regular expression of Envoy's), those that were ever touched.
+    pub(crate) async fn stats(&self, filter: &str) -> Result<BTreeMap<String, i64>, AdminError> {
+        let text = self.get(&format!("/stats?usedonly&filter={filter}")).await?;
+        Ok(text.lines().filter_map(parse_stat).collect())
+    }
+
+    /// How much is still warming.
+    pub(crate) async fn warming(&self) -> Result<Warming, AdminError> {
+        const FILTER: &str = "^(cluster_manager.warming_clusters|listener_manager.total_listeners_warming)$";
+        let text = self.get(&format!("/stats?filter={FILTER}")).await?;
+        let stats: BTreeMap<String, i64> = text.lines().filter_map(parse_stat).collect();
+        let gauge = |name: &str| {
+            stats
+                .get(name)
+                .copied()
+                .and_then(|value| u64::try_from(value).ok())
+                .unwrap_or_default()
+        };
+        Ok(Warming {
+            clusters: gauge("cluster_manager.warming_clusters"),
+            listeners: gauge("listener_manager.total_listeners_warming"),
+        })
+    }
+
+    /// The addresses of active listeners, by name.
+    pub(crate) async fn listeners(&self) -> Result<BTreeMap<String, SocketAddr>, AdminError> {
+        const PATH: &str = "/listeners?format=json";
+        let listeners: Listeners = self.json(PATH).await?;
+        listeners
+            .listener_statuses
+            .into_iter()
+            .map(|status| {
+                let address = status.local_address.socket_address;
+                let parsed = format!("{}:{}", address.address, address.port_value).parse();
+                parsed
+                    .map(|parsed| (status.name, parsed))
+                    .map_err(|error: std::net::AddrParseError| unreadable(PATH, &error))
+            })
+            .collect()
+    }
+
+    /// The names of secrets that are in use, and of those still waited for.
+    pub(crate) async fn secrets(&self) -> Result<Secrets, AdminError> {
+        Ok(Secrets {
+            active: self.secret_versions("dynamic_active_secrets").await?,
+            warming: self
+                .secret_versions("dynamic_warming_secrets")
+                .await?
+                .into_keys()
+                .collect(),
+        })
+    }
+
+    async fn secret_versions(&self, resource: &str) -> Result<BTreeMap<String, String>, AdminError> {
+        let dump: Value = self
+            .json(&format!(
+                "/config_dump?resource={resource}&mask=name,version_info"
+            ))
+            .await?;
+        let configs = dump["configs"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(configs
+            .iter()
+            .filter_map(|secret| {
+                let name = secret["name"].as_str()?;
+                Some((
+                    name.to_owned(),
+                    secret["version_info"].as_str().unwrap_or_default().to_owned(),
+                ))
+            })
+            .collect())
+    }
+
+    /// The certificates in use, as `/certs` shows them.
+    pub(crate) async fn certificates(&self) -> Result<Vec<CertificateInUse>, AdminError> {
+        let certs: Certs = self.json("/certs").await?;
+        let mut found: Vec<CertificateInUse> = Vec::new();
+        for entry in certs.certificates {
+            let leaves = entry.cert_chain.into_iter().map(|cert| cert.named("leaf"));
+            let authorities = entry.ca_cert.into_iter().map(|cert| cert.named("ca"));
+            for certificate in leaves.chain(authorities) {
+                if !found.contains(&certificate) {
+                    found.push(certificate);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn json<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, AdminError> {
+        let text = self.get(path).await?;
+        serde_json::from_str(&text).map_err(|error| unreadable(path, &error))
+    }
+
+    async fn get(&self, path: &str) -> Result<String, AdminError> {
+        let unreachable = |reason: String| AdminError::Unreachable {
+            socket: self.socket.clone(),
+            reason,
+        };
+        match tokio::time::timeout(ANSWER_DEADLINE, request(&self.socket, path)).await {
+            Ok(Ok(text)) => Ok(text),
+            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Err(_) => Err(unreachable(format!(
+                "no answer to {path} within {ANSWER_DEADLINE:?}"
+            ))),
+        }
+    }
+}
+
+/// Secrets of a proxy by name; active ones with their version.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Secrets {
+    pub(crate) active: BTreeMap<String, String>,
+    pub(crate) warming: Vec<String>,
+}
+
+async fn request(socket: &Path, path: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = UnixStream::connect(socket).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let request = Request::get(path)
+        .header("host", "admin")
+        .body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    connection.abort();
+    let text = String::from_utf8(body.to_vec())?;
+    if status.is_success() {
+        Ok(text)
+    } else {
+        Err(format!("{status}: {text}").into())
+    }
+}
+
+fn unreadable(path: &str, reason: &dyn std::fmt::Display) -> AdminError {
+    AdminError::Unreadable {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+/// `name: value`. Histograms and text are no numbers and are left out.
+fn parse_stat(line: &str) -> Option<(String, i64)> {
+    let (name, value) = line.rsplit_once(": ")?;
+    Some((name.to_owned(), value.parse().ok()?))
+}
+
+#[derive(Deserialize)]
+struct Listeners {
+    #[serde(default)]
+    listener_statuses: Vec<ListenerStatus>,
+}
+
+#[derive(Deserialize)]
+struct ListenerStatus {
+    name: String,
+    local_address: LocalAddress,
+}
+
+#[derive(Deserialize)]
+struct LocalAddress {
+    socket_address: SocketAddress,
+}
+
+#[derive(Deserialize)]
+struct SocketAddress {
+    address: String,
+    port_value: u16,
+}
+
+#[derive(Deserialize)]
+struct Certs {
+    #[serde(default)]
+    certificates: Vec<CertificateEntry>,
+}
+
+#[derive(Deserialize)]
+struct CertificateEntry {
+    #[serde(default)]
+    ca_cert: Vec<CertificateDetails>,
+    #[serde(default)]
+    cert_chain: Vec<CertificateDetails>,
+}
+
+#[derive(Deserialize)]
+struct CertificateDetails {
+    #[serde(default)]
+    serial_number: String,
+    #[serde(default)]
+    subject_alt_names: Vec<AlternativeName>,
+    #[serde(default)]
+    valid_from: String,
+    #[serde(default)]
+    expiration_time: String,
+}
+
+#[derive(Deserialize)]
+struct AlternativeName {
+    #[serde(default)]
+    uri: String,
+}
+
+impl CertificateDetails {
+    fn named(self, role: &str) -> CertificateInUse {
+        CertificateInUse {
+            role: role.to_owned(),
+            serial: self.serial_number,
+            uris: self
+                .subject_alt_names
+                .into_iter()
+                .map(|name| name.uri)
+                .filter(|uri| !uri.is_empty())
+                .collect(),
+            valid_from: self.valid_from,
+            expires: self.expiration_time,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statistic_is_read_whatever_colons_its_name_has() {
+        let line = "cluster.outbound|8080||payment.payments.svc.cluster.local;.ssl.handshake: 3";
+        assert_eq!(
+            parse_stat(line),
+            Some((
+                "cluster.outbound|8080||payment.payments.svc.cluster.local;.ssl.handshake".to_owned(),
+                3
+            ))
+        );
+        assert_eq!(parse_stat("cluster.x.upstream_cx_length_ms: P0(nan,1)"), None);
+    }
+}

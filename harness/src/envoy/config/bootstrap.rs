@@ -1,0 +1,58 @@
+//! The bootstrap: who the proxy is, where its control plane listens, and its admin socket. Everything else is dynamic.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::tls::SDS_CLUSTER;
+
+const ADS_CLUSTER: &str = "xds-grpc";
+
+/// The bootstrap of the proxy with node id `node`.
+pub(crate) fn bootstrap(node: &str, control_plane: &Path, admin: &Path) -> Value {
+    json!({
+        "node": {"id": node, "cluster": "meshproof"},
+        "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": true,
+                "grpc_services": [{"envoy_grpc": {"cluster_name": ADS_CLUSTER, "retry_policy": quick_retries()}}],
+            },
+            "cds_config": ads(),
+            "lds_config": ads(),
+        },
+        "static_resources": {
+            // SDS first: a stream opened before its cluster is known waits for a retry.
+            "clusters": [grpc_cluster(SDS_CLUSTER, control_plane), grpc_cluster(ADS_CLUSTER, control_plane)],
+        },
+    })
+}
+
+fn ads() -> Value {
+    json!({"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"})
+}
+
+/// Envoy's own retry back-off starts at 0.5 s, ten times what a whole start takes.
+fn quick_retries() -> Value {
+    json!({"retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"}})
+}
+
+fn grpc_cluster(name: &str, socket: &Path) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            },
+        },
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": socket}}}}]}],
+        },
+    })
+}

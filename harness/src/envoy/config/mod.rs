@@ -1,0 +1,59 @@
+//! What a sidecar is told: typed Envoy resources in the shapes that istiod 1.30 sends.
+//!
+//! Everything is rendered from the answers of policy resolution ([`crate::istio::policy`]); nothing is decided here.
+//! Where this tier cannot have what a cluster has (interception, pod addresses), a [`Front`] stands in for it: a
+//! listener bound to an ephemeral port that carries the address the application would have dialled.
+
+mod access_log;
+pub(crate) mod bootstrap;
+mod clusters;
+mod endpoints;
+mod http;
+mod inbound;
+mod outbound;
+mod proto;
+mod tls;
+
+pub(crate) use clusters::{blackhole, inbound_passthrough, passthrough};
+pub(crate) use clusters::{inbound as inbound_cluster, outbound as outbound_cluster};
+pub(crate) use endpoints::assignment;
+pub(crate) use inbound::{listener as inbound_listener, port as inbound_port};
+pub(crate) use outbound::{Target, listener as outbound_listener, routes};
+pub(crate) use tls::{ROOT_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret};
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+
+/// Everything one proxy is sent over ADS.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Resources {
+    /// CDS.
+    pub(crate) clusters: Vec<Cluster>,
+    /// EDS.
+    pub(crate) endpoints: Vec<ClusterLoadAssignment>,
+    /// LDS.
+    pub(crate) listeners: Vec<Listener>,
+    /// RDS.
+    pub(crate) routes: Vec<RouteConfiguration>,
+}
+
+/// Deliberate departures from istiod's output that make a probe see faults, all documented in the design.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Instruments {
+    /// Where our own access log goes.
+    pub(crate) access_log: PathBuf,
+    /// Let connections and TLS sessions be reused, as a real mesh does. Off, every request makes a full handshake.
+    pub(crate) reuse_connections: bool,
+}
+
+/// A listener that stands in for interception on one destination.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Front {
+    /// What `SO_ORIGINAL_DST` would have answered.
+    pub(crate) original_dst: SocketAddr,
+}

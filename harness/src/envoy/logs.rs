@@ -1,0 +1,113 @@
+//! Reading back what a proxy wrote since the last look.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::probe::evidence::AccessLogEntry;
+
+/// A log file and how far it has been read. Only whole lines are taken.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    path: PathBuf,
+    offset: u64,
+}
+
+impl Tail {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            offset: 0,
+        }
+    }
+
+    /// The whole lines written since the last call. A file that does not exist yet has none.
+    pub(crate) fn read(&mut self) -> Vec<String> {
+        let mut text = String::new();
+        let read = File::open(&self.path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(self.offset))?;
+            file.read_to_string(&mut text)
+        });
+        if read.is_err() {
+            return Vec::new();
+        }
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        self.offset += whole as u64;
+        text[..whole].lines().map(str::to_owned).collect()
+    }
+}
+
+/// Which log a line of the access log belongs to, as `config::access_log` names it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Log {
+    Outbound,
+    Inbound,
+    Listener,
+}
+
+/// One line of a proxy's access log.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) log: Log,
+    pub(crate) entry: AccessLogEntry,
+}
+
+impl Line {
+    /// Reads a line; `None` if it is not one of ours.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).ok()?;
+        let log = serde_json::from_value(fields.remove("log")?).ok()?;
+        // Envoy writes null or `-` for what a line does not have.
+        fields.retain(|_, value| !value.is_null() && value != "-" && value != "");
+        let entry = serde_json::from_value(fields.into()).ok()?;
+        Some(Self { log, entry })
+    }
+}
+
+/// The message of a line of Envoy's own log if it speaks of TLS or of how a connection ended.
+pub(crate) fn debug_message(line: &str) -> Option<&str> {
+    const TELLING: [&str; 6] = [
+        "verif",
+        "TLS_error",
+        "SSL",
+        "connect timeout",
+        "delayed connect error",
+        "secret",
+    ];
+    // `[time][level][component] [Tags: …] message`
+    let message = line.splitn(4, ']').nth(3)?.trim_start();
+    TELLING
+        .into_iter()
+        .any(|word| message.contains(word))
+        .then_some(message)
+        .filter(|message| !message.contains("SSL shutdown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_fields_are_absent() {
+        let line = r#"{"log":"listener","flags":"-","code":0,"tls":null,"peer":"127.0.0.1:4"}"#;
+        let parsed = Line::parse(line).unwrap();
+        assert_eq!(parsed.log, Log::Listener);
+        assert_eq!(parsed.entry.flags, None);
+        assert_eq!(parsed.entry.peer.as_deref(), Some("127.0.0.1:4"));
+    }
+
+    #[test]
+    fn half_a_line_is_left_for_the_next_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut tail = Tail::new(&path);
+        assert!(tail.read().is_empty());
+        std::fs::write(&path, "one\ntw").unwrap();
+        assert_eq!(tail.read(), ["one"]);
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        assert_eq!(tail.read(), ["two"]);
+    }
+}

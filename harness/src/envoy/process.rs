@@ -1,0 +1,217 @@
+//! An Envoy process: started from a thread that lives as long as the harness, ended with it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::config::bootstrap::bootstrap;
+
+/// How long a proxy may take to end after being told to. Measured: 16 to 32 ms.
+const EXIT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How often logs reach their file. A call's evidence waits for it, so it is short; Envoy's default is 10 s.
+const LOG_FLUSH_MILLIS: &str = "2";
+
+/// Why an Envoy process could not be started or went away.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// A file of the proxy could not be written.
+    #[error("cannot write {path}: {source} (is the disk full?)")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The binary could not be executed.
+    #[error("cannot start envoy {binary} for {node}: {source}")]
+    Spawn {
+        /// The binary.
+        binary: PathBuf,
+        /// The proxy.
+        node: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Envoy exited by itself.
+    #[error("envoy for {node} exited with {status}; its last words:\n{last_words}")]
+    Exited {
+        /// The proxy.
+        node: String,
+        /// Its exit status.
+        status: String,
+        /// The end of its log.
+        last_words: String,
+    },
+}
+
+/// The files of one proxy inside the run directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    pub(crate) bootstrap: PathBuf,
+    /// Envoy's own log, with the connection debug lines.
+    pub(crate) log: PathBuf,
+    pub(crate) access_log: PathBuf,
+    pub(crate) admin: PathBuf,
+    pub(crate) pid: PathBuf,
+}
+
+impl Files {
+    /// Files named after `label` in `folder`; sockets carry a short name, because their path must fit 104 bytes.
+    pub(crate) fn new(folder: &Path, label: &str, number: usize) -> Self {
+        Self {
+            bootstrap: folder.join(format!("{label}.bootstrap.json")),
+            log: folder.join(format!("{label}.envoy.log")),
+            access_log: folder.join(format!("{label}.access.log")),
+            admin: folder.join(format!("admin{number}")),
+            pid: folder.join(format!("{label}.pid")),
+        }
+    }
+}
+
+/// A running Envoy. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct EnvoyProcess {
+    node: String,
+    files: Files,
+    child: Child,
+}
+
+impl EnvoyProcess {
+    /// Starts `binary` as the proxy `node` under the control plane at `control_plane`.
+    pub(crate) async fn start(
+        binary: &Path,
+        node: &str,
+        files: Files,
+        control_plane: &Path,
+    ) -> Result<Self, ProcessError> {
+        let config = bootstrap(node, control_plane, &files.admin);
+        write(&files.bootstrap, &config.to_string())?;
+        let log = std::fs::File::create(&files.log).map_err(|source| ProcessError::Write {
+            path: files.log.clone(),
+            source,
+        })?;
+        let mut command = Command::new(binary);
+        command
+            .arg("--config-path")
+            .arg(&files.bootstrap)
+            .args(["--concurrency", "1", "--disable-hot-restart"])
+            .args(["--file-flush-interval-msec", LOG_FLUSH_MILLIS])
+            .args(["--drain-time-s", "1"])
+            .args([
+                "--log-level",
+                "warning",
+                "--component-log-level",
+                "connection:debug",
+            ])
+            .args(["--log-format", "[%T.%e][%l][%n] %v"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            // Out of the terminal's process group: Ctrl-C is for the harness, which ends its proxies in order.
+            .process_group(0)
+            .kill_on_drop(true);
+        let child = spawn(command).await.map_err(|source| ProcessError::Spawn {
+            binary: binary.to_owned(),
+            node: node.to_owned(),
+            source,
+        })?;
+        if let Some(pid) = child.id() {
+            write(&files.pid, &pid.to_string())?;
+        }
+        Ok(Self {
+            node: node.to_owned(),
+            files,
+            child,
+        })
+    }
+
+    pub(crate) const fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Fails if the process has ended by itself.
+    pub(crate) fn check_alive(&mut self) -> Result<(), ProcessError> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(self.exited(&status.to_string())),
+            Err(error) => Err(self.exited(&error.to_string())),
+        }
+    }
+
+    /// Ends the process and waits for it. Its evidence has been read by now, so it need not drain.
+    pub(crate) async fn stop(mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.child.start_kill();
+        let _ = tokio::time::timeout(EXIT_DEADLINE, self.child.wait()).await;
+        let _ = std::fs::remove_file(&self.files.pid);
+    }
+
+    fn exited(&self, status: &str) -> ProcessError {
+        let log = std::fs::read_to_string(&self.files.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        ProcessError::Exited {
+            node: self.node.clone(),
+            status: status.to_owned(),
+            last_words: lines[lines.len().saturating_sub(5)..].join("\n"),
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), ProcessError> {
+    std::fs::write(path, text).map_err(|source| ProcessError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// A request to the spawning thread.
+type Spawn = (Command, Handle, oneshot::Sender<std::io::Result<Child>>);
+
+/// Spawns on a thread that never ends: on Linux a child's parent-death signal follows the *thread* that spawned it,
+/// and a worker of a runtime may end long before the harness does.
+async fn spawn(command: Command) -> std::io::Result<Child> {
+    static SPAWNER: OnceLock<Sender<Spawn>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (sender, requests) = channel::<Spawn>();
+        std::thread::spawn(move || {
+            for (mut command, runtime, answer) in requests {
+                let _runtime = runtime.enter();
+                die_with_parent(&mut command);
+                // The asker may have been cancelled; the child is then killed on drop.
+                let _ = answer.send(command.spawn());
+            }
+        });
+        sender
+    });
+    let (answer, child) = oneshot::channel();
+    let gone = || std::io::Error::other("the spawning thread is gone");
+    spawner
+        .send((command, Handle::current(), answer))
+        .map_err(|_| gone())?;
+    child.await.map_err(|_| gone())?
+}
+
+#[cfg(target_os = "linux")]
+fn die_with_parent(command: &mut Command) {
+    let request =
+        || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(std::io::Error::from);
+    // SAFETY: the closure makes one async-signal-safe system call (prctl) and allocates nothing.
+    #[expect(
+        unsafe_code,
+        reason = "the parent-death signal can only be set between fork and exec"
+    )]
+    unsafe {
+        command.pre_exec(request);
+    }
+}
+
+/// Elsewhere a killed harness leaves its proxies to the next start, or to `clean`.
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_: &mut Command) {}

@@ -1,0 +1,94 @@
+//! What can go wrong in a mesh, apart from calls being refused.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::call::{Call, WorkloadName};
+use crate::envoy::binary::ProvisionError;
+use crate::envoy::{AdminError, ProcessError, XdsError};
+use crate::pki::PkiError;
+use crate::probe::DialError;
+
+use super::local::ApplicationError;
+use super::{RunDirectoryError, Tier};
+
+/// Why a mesh could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum MeshError {
+    /// The tier is not part of this version.
+    #[error("the tier {tier} is not part of this version of meshproof (use --on local)")]
+    TierMissing {
+        /// The tier.
+        tier: Tier,
+    },
+    /// An Envoy binary is not to be had. This machine cannot run the tier.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    /// The run directory.
+    #[error(transparent)]
+    RunDirectory(#[from] RunDirectoryError),
+    /// An Envoy process.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The control plane.
+    #[error(transparent)]
+    Xds(#[from] XdsError),
+    /// The admin interface.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// A certificate.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// An application could not listen.
+    #[error(transparent)]
+    Application(#[from] ApplicationError),
+    /// A desired state did not come into force in time.
+    #[error(
+        "{node} did not put its configuration in force within {within:?}; still waiting for {waiting_for}"
+    )]
+    NotInForce {
+        /// The proxy.
+        node: String,
+        /// The limit.
+        within: Duration,
+        /// What was still missing.
+        waiting_for: String,
+    },
+    /// A call could not even be tried.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// A workload is not part of the mesh.
+    #[error("no workload {workload} in this mesh")]
+    UnknownWorkload {
+        /// The workload.
+        workload: WorkloadName,
+    },
+    /// A call was made that was not part of the desired state.
+    #[error("the call {call} was not planned: {missing}")]
+    NotPlanned {
+        /// The call.
+        call: Box<Call>,
+        /// What is missing for it.
+        missing: String,
+    },
+    /// The ports of the proxies kept changing.
+    #[error("listeners kept changing their addresses (last seen {seen:?})")]
+    Unsettled {
+        /// The addresses last seen.
+        seen: Vec<SocketAddr>,
+    },
+    /// The harness broke one of its own rules.
+    #[error("internal fault of the harness: {0}")]
+    Internal(String),
+}
+
+impl MeshError {
+    /// Whether the fault lies with this machine (a missing binary, no room) and not with the harness.
+    #[must_use]
+    pub const fn is_machine(&self) -> bool {
+        matches!(
+            self,
+            Self::TierMissing { .. } | Self::Provision(_) | Self::RunDirectory(_)
+        )
+    }
+}

@@ -1,0 +1,226 @@
+//! Gathering what both ends showed of one call.
+//!
+//! One call is made at a time, so whatever a proxy wrote or counted since the call began belongs to the call. The
+//! wait for it ends on a condition: the client's sidecar has logged the request, and the server's has logged as many
+//! connections as it accepted and holds none open.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::envoy::logs::{Line, Log, debug_message};
+use crate::mesh::MeshError;
+use crate::probe::evidence::{Caller, Connect, ProxyEvidence};
+
+use super::sidecar::Sidecar;
+
+/// Statistics worth keeping as evidence.
+const STATS: &str = r"^(cluster\.(in|out)bound.*|listener\.0\.0\.0\.0_15006)\.(ssl\.(handshake|connection_error|fail_verify_|no_certificate|was_key_usage_invalid|versions|curves|ciphers).*|no_filter_chain_match|downstream_cx_(total|active)|(down|up)stream_context_secrets_not_ready|upstream_cx_(total|connect_fail|connect_timeout|none_healthy)|upstream_rq_(retry|5xx))$|^tls_inspector\.|codec_error|protocol_error|rbac";
+const LISTENER: &str = "listener.0.0.0.0_15006.";
+
+/// How long evidence is waited for after the caller has its result. Logs are flushed every 2 ms.
+const EVIDENCE_DEADLINE: Duration = Duration::from_secs(3);
+/// How long a server may take to accept a connection whose caller is already done with it.
+const ACCEPT_GRACE: Duration = Duration::from_millis(40);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// What had been written and counted when the call began.
+pub(super) struct Before {
+    stats: BTreeMap<String, i64>,
+}
+
+/// Marks the present in everything a sidecar shows.
+pub(super) async fn mark(sidecar: &mut Sidecar) -> Result<Before, MeshError> {
+    let stats = sidecar.admin.stats(STATS).await?;
+    sidecar.access_log.read();
+    sidecar.debug_log.read();
+    Ok(Before { stats })
+}
+
+/// What one sidecar has shown since it was marked.
+#[derive(Default)]
+struct Seen {
+    requests: Vec<Line>,
+    listener: Vec<Line>,
+    debug: Vec<String>,
+    stats: BTreeMap<String, i64>,
+    open: i64,
+}
+
+impl Seen {
+    async fn look(&mut self, sidecar: &mut Sidecar, before: &Before) -> Result<(), MeshError> {
+        let stats = sidecar.admin.stats(STATS).await?;
+        self.open = stats
+            .get(&format!("{LISTENER}downstream_cx_active"))
+            .copied()
+            .unwrap_or_default();
+        self.stats = difference(&stats, &before.stats);
+        for line in sidecar
+            .access_log
+            .read()
+            .iter()
+            .filter_map(|line| Line::parse(line))
+        {
+            match line.log {
+                Log::Listener => self.listener.push(line),
+                Log::Inbound | Log::Outbound => self.requests.push(line),
+            }
+        }
+        let debug = sidecar.debug_log.read();
+        self.debug.extend(
+            debug
+                .iter()
+                .filter_map(|line| debug_message(line))
+                .map(str::to_owned),
+        );
+        Ok(())
+    }
+
+    fn count(&self, suffix: &str) -> i64 {
+        let matching = self.stats.iter().filter(|(name, _)| name.ends_with(suffix));
+        matching.map(|(_, count)| count).sum()
+    }
+
+    /// Inbound connections the listener took, with or without a chain for them.
+    fn accepted(&self) -> i64 {
+        let counter = |name: &str| {
+            self.stats
+                .get(&format!("{LISTENER}{name}"))
+                .copied()
+                .unwrap_or_default()
+        };
+        counter("downstream_cx_total") + counter("no_filter_chain_match")
+    }
+
+    fn evidence(self, sidecar: &Sidecar) -> ProxyEvidence {
+        ProxyEvidence {
+            envoy: Some(sidecar.binary.version.clone()),
+            access_log: self.requests.into_iter().map(|line| line.entry).collect(),
+            listener_log: self.listener.into_iter().map(|line| line.entry).collect(),
+            stats: self.stats,
+            debug_log: self.debug,
+            ..ProxyEvidence::default()
+        }
+    }
+}
+
+/// What both sidecars showed, and what was still missing when waiting ended.
+pub(super) struct Gathered {
+    pub(super) client: Option<ProxyEvidence>,
+    pub(super) server: Option<ProxyEvidence>,
+    pub(super) incomplete: Option<String>,
+}
+
+impl Gathered {
+    /// The pieces that a real mesh does not show by default.
+    pub(super) fn instruments(&self) -> Vec<String> {
+        let proxies = [&self.client, &self.server].into_iter().flatten();
+        let (mut listener_log, mut debug_log) = (false, false);
+        for proxy in proxies {
+            listener_log |= !proxy.listener_log.is_empty();
+            debug_log |= !proxy.debug_log.is_empty();
+        }
+        let named = [
+            (listener_log, "listener log, unfiltered"),
+            (debug_log, "connection debug log"),
+        ];
+        named
+            .into_iter()
+            .filter(|(shown, _)| *shown)
+            .map(|(_, name)| name.to_owned())
+            .collect()
+    }
+}
+
+/// Waits for the evidence of a call that `caller` is done with.
+pub(super) async fn gather(
+    caller: &Caller,
+    mut client: Option<(&mut Sidecar, Before)>,
+    mut server: Option<(&mut Sidecar, Before)>,
+    reuse_connections: bool,
+) -> Result<Gathered, MeshError> {
+    let started = tokio::time::Instant::now();
+    let (mut client_seen, mut server_seen) = (Seen::default(), Seen::default());
+    let incomplete = loop {
+        if let Some((sidecar, before)) = &mut client {
+            client_seen.look(sidecar, before).await?;
+        }
+        if let Some((sidecar, before)) = &mut server {
+            server_seen.look(sidecar, before).await?;
+        }
+        let waited = started.elapsed();
+        let missing = missing(
+            caller,
+            client.is_some().then_some(&client_seen),
+            server.is_some().then_some(&server_seen),
+            waited > ACCEPT_GRACE,
+            reuse_connections,
+        );
+        match missing {
+            None => break None,
+            Some(missing) if waited > EVIDENCE_DEADLINE => break Some(missing),
+            Some(_) => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    };
+    let mut client_evidence = client.as_ref().map(|(sidecar, _)| client_seen.evidence(sidecar));
+    let mut server_evidence = server.as_ref().map(|(sidecar, _)| server_seen.evidence(sidecar));
+    if !is_answered(caller) {
+        for (evidence, sidecar) in [(&mut client_evidence, &client), (&mut server_evidence, &server)] {
+            if let (Some(evidence), Some((sidecar, _))) = (evidence, sidecar) {
+                evidence.certificates = sidecar.admin.certificates().await?;
+                evidence.missing_secrets = sidecar.admin.secrets().await?.warming;
+            }
+        }
+    }
+    Ok(Gathered {
+        client: client_evidence,
+        server: server_evidence,
+        incomplete,
+    })
+}
+
+fn is_answered(caller: &Caller) -> bool {
+    caller.tcp.is_some() || caller.http.as_ref().is_some_and(|answer| answer.from_application)
+}
+
+/// What is still owed, if anything.
+fn missing(
+    caller: &Caller,
+    client: Option<&Seen>,
+    server: Option<&Seen>,
+    grace_is_over: bool,
+    reuse_connections: bool,
+) -> Option<String> {
+    if let Some(client) = client
+        && client.requests.is_empty()
+    {
+        return Some("the client sidecar's access log line".to_owned());
+    }
+    let server = server?;
+    // A connection that is kept open is not logged yet; the request's own line is.
+    if reuse_connections {
+        let owed = is_answered(caller) && server.requests.is_empty();
+        return owed.then(|| "the server sidecar's access log line".to_owned());
+    }
+    if server.open > 0 {
+        return Some("the server sidecar's connections to close".to_owned());
+    }
+    let accepted = server.accepted();
+    let logged = i64::try_from(server.listener.len()).unwrap_or(i64::MAX);
+    if logged < accepted {
+        return Some("the server sidecar's listener log lines".to_owned());
+    }
+    let sent = client.map_or_else(
+        || i64::from(caller.connect == Connect::Connected),
+        |client| client.count(".upstream_cx_total"),
+    );
+    (accepted < sent && !grace_is_over).then(|| "the server sidecar to accept".to_owned())
+}
+
+fn difference(now: &BTreeMap<String, i64>, before: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
+    now.iter()
+        .filter_map(|(name, value)| {
+            let moved = value - before.get(name).copied().unwrap_or_default();
+            (moved != 0).then(|| (name.clone(), moved))
+        })
+        .collect()
+}

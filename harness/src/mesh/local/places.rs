@@ -1,0 +1,92 @@
+//! Where pod ports are reached on this tier.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::call::{Call, Destination, PodName};
+use crate::envoy::config;
+use crate::istio::Topology;
+
+/// A port of a pod.
+pub(super) type PodPort = (PodName, u16);
+
+/// An address that refuses every connection (the discard port): what kube-proxy gives a Service without endpoints.
+pub(super) const NOWHERE: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
+
+/// Addresses of applications and of the sidecars in front of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Places {
+    /// Where each application listens.
+    pub(super) applications: BTreeMap<PodPort, SocketAddr>,
+    /// Where the sidecar in front of it does, for pods that have one.
+    pub(super) sidecars: BTreeMap<PodPort, SocketAddr>,
+    /// Where a client's sidecar takes in what its application sends, by client and front name.
+    pub(super) fronts: BTreeMap<(PodName, String), SocketAddr>,
+}
+
+impl Places {
+    /// Takes in where one listener of a sidecar is: the front of a pod port, or one that its application dials.
+    pub(super) fn learn(&mut self, pod: &PodName, listener: String, address: SocketAddr) {
+        match config::inbound_port(&listener) {
+            Some(port) => self.sidecars.insert((pod.clone(), port), address),
+            None => self.fronts.insert((pod.clone(), listener), address),
+        };
+    }
+
+    /// Where bytes for a pod's port go: to its sidecar if it has one, else straight to the application.
+    pub(super) fn reach(&self, topology: &Topology, pod: &PodName, port: u16) -> Option<SocketAddr> {
+        let key = (pod.clone(), port);
+        let has_sidecar = topology
+            .workloads
+            .get(&pod.workload)
+            .is_some_and(|workload| workload.has_sidecar());
+        if has_sidecar {
+            self.sidecars.get(&key)
+        } else {
+            self.applications.get(&key)
+        }
+        .copied()
+    }
+}
+
+/// The pods and ports that may answer a call, in a stable order. Several for a Service with several endpoints.
+pub(super) fn candidates(topology: &Topology, call: &Call) -> Vec<PodPort> {
+    match &call.to {
+        Destination::Service {
+            namespace,
+            name,
+            port,
+        } => {
+            let service = topology.services.get(&(namespace.clone(), name.clone()));
+            service
+                .and_then(|service| Some(topology.endpoints(service, service.port(*port)?)))
+                .unwrap_or_default()
+        }
+        Destination::Pod { pod, port } => vec![(pod.clone(), *port)],
+        Destination::Host { .. } => Vec::new(),
+    }
+}
+
+/// The pod and port a call is about: the endpoint it names, else the first.
+pub(super) fn target(topology: &Topology, call: &Call) -> Option<PodPort> {
+    let mut candidates = candidates(topology, call).into_iter();
+    match &call.endpoint {
+        Some(endpoint) => candidates.find(|(pod, _)| pod == endpoint),
+        None => candidates.next(),
+    }
+}
+
+/// The name of the front a call leaves through.
+pub(super) fn front_name(call: &Call) -> String {
+    let mut name = call.to.to_string();
+    for detail in call
+        .subset
+        .iter()
+        .cloned()
+        .chain(call.endpoint.iter().map(ToString::to_string))
+    {
+        name.push('~');
+        name.push_str(&detail);
+    }
+    name
+}

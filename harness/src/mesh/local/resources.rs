@@ -1,0 +1,197 @@
+//! Everything one sidecar is told, from policy and places.
+
+use std::collections::BTreeSet;
+
+use crate::call::{Call, CallKind, Destination, PodName, WorkloadName};
+use crate::envoy::config::{self, Front, Instruments, Resources, Target};
+use crate::istio::Topology;
+use crate::istio::policy::{Discovery, Inbound, ListenerClass, Outbound};
+use crate::mesh::Desired;
+use crate::snapshot::OutboundTrafficPolicy;
+
+use super::places::{NOWHERE, Places, candidates, front_name, target};
+
+/// For one client: the only endpoint that one of its clusters is shown, so that a call reaches the pod it is about.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Pin {
+    pub(super) cluster: String,
+    pub(super) pod: PodName,
+}
+
+/// What the sidecar of `pod` is told. Fronts whose destination is nowhere yet are left for the next round.
+pub(super) fn resources(
+    desired: &Desired,
+    pod: &PodName,
+    places: &Places,
+    pin: Option<&Pin>,
+    instruments: &Instruments,
+) -> Resources {
+    let topology = &*desired.topology;
+    let mut told = Resources {
+        clusters: vec![
+            config::blackhole(),
+            config::passthrough(instruments),
+            config::inbound_passthrough(instruments),
+        ],
+        ..Resources::default()
+    };
+    for inbound in inbounds(desired, &pod.workload) {
+        let Some(&application) = places.applications.get(&(pod.clone(), inbound.port)) else {
+            continue;
+        };
+        let front = Front {
+            original_dst: application,
+        };
+        told.listeners.push(config::inbound_listener(
+            &inbound,
+            &topology.trust_domains(),
+            front,
+            instruments,
+        ));
+        if inbound.is_declared() {
+            told.clusters.push(config::inbound_cluster(&inbound, instruments));
+        }
+    }
+    let outbounds = outbounds(desired, &pod.workload);
+    for outbound in &outbounds {
+        told.clusters
+            .push(config::outbound_cluster(outbound, instruments));
+        if outbound.discovery == Discovery::Eds {
+            let pinned = pin.filter(|pin| pin.cluster == outbound.cluster_name());
+            told.endpoints.push(config::assignment(outbound, |endpoint| {
+                let shown = pinned.is_none_or(|pin| pin.pod == endpoint.pod);
+                shown
+                    .then(|| places.reach(topology, &endpoint.pod, endpoint.port))
+                    .flatten()
+            }));
+        }
+    }
+    let allow_any = topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::AllowAny;
+    told.routes = config::routes(&outbounds, &pod.workload.namespace, allow_any);
+    if pod.ordinal == 0 {
+        told.listeners
+            .extend(fronts(desired, &pod.workload, &outbounds, places, instruments));
+    }
+    told
+}
+
+/// The pod ports of a workload: those of Services, those of its containers, and those that calls name.
+pub(super) fn pod_ports(desired: &Desired, workload: &WorkloadName) -> BTreeSet<u16> {
+    let topology = &*desired.topology;
+    let Some(known) = topology.workloads.get(workload) else {
+        return BTreeSet::new();
+    };
+    let declared = topology
+        .services
+        .values()
+        .filter(|service| service.workloads.contains(workload))
+        .flat_map(|service| service.ports.iter().filter_map(|port| port.pod_port(known)));
+    let called = desired
+        .calls
+        .iter()
+        .flat_map(|call| candidates(topology, call))
+        .filter(|(pod, _)| pod.workload == *workload)
+        .map(|(_, port)| port);
+    declared
+        .chain(known.container_ports.iter().copied())
+        .chain(called)
+        .collect()
+}
+
+fn inbounds(desired: &Desired, workload: &WorkloadName) -> Vec<Inbound> {
+    pod_ports(desired, workload)
+        .into_iter()
+        .filter_map(|port| desired.topology.inbound(workload, port))
+        .collect()
+}
+
+/// One cluster per Service port, as istiod sends them, and one per subset that a planned call names.
+fn outbounds(desired: &Desired, client: &WorkloadName) -> Vec<Outbound> {
+    let topology = &*desired.topology;
+    let whole = topology.services.values().flat_map(|service| {
+        service
+            .ports
+            .iter()
+            .filter_map(|port| topology.outbound(client, &service.namespace, &service.name, port.port, None))
+    });
+    let subsets: BTreeSet<(&String, &String, u16, &String)> = calls_of(desired, client)
+        .filter_map(|call| match (&call.to, &call.subset) {
+            (
+                Destination::Service {
+                    namespace,
+                    name,
+                    port,
+                },
+                Some(subset),
+            ) => Some((namespace, name, *port, subset)),
+            _ => None,
+        })
+        .collect();
+    let subsets = subsets.into_iter().filter_map(|(namespace, name, port, subset)| {
+        topology.outbound(client, namespace, name, port, Some(subset))
+    });
+    whole.chain(subsets).collect()
+}
+
+fn calls_of<'a>(desired: &'a Desired, client: &'a WorkloadName) -> impl Iterator<Item = &'a Call> {
+    desired
+        .calls
+        .iter()
+        .filter(move |call| call.kind == CallKind::App && call.from == *client)
+}
+
+fn fronts<'a>(
+    desired: &'a Desired,
+    client: &'a WorkloadName,
+    outbounds: &'a [Outbound],
+    places: &'a Places,
+    instruments: &'a Instruments,
+) -> impl Iterator<Item = envoy_types::pb::envoy::config::listener::v3::Listener> + 'a {
+    let mut named = BTreeSet::new();
+    calls_of(desired, client).filter_map(move |call| {
+        let name = front_name(call);
+        if !named.insert(name.clone()) {
+            return None;
+        }
+        let original_dst = match target(&desired.topology, call) {
+            Some((pod, port)) => places.reach(&desired.topology, &pod, port)?,
+            None => NOWHERE.into(),
+        };
+        let target = front_target(&desired.topology, outbounds, call);
+        Some(config::outbound_listener(
+            &name,
+            &target,
+            Front { original_dst },
+            instruments,
+        ))
+    })
+}
+
+/// The listener istiod would have for what the call dials.
+fn front_target<'a>(topology: &Topology, outbounds: &'a [Outbound], call: &Call) -> Target<'a> {
+    let port = call.to.port();
+    let http_port = || {
+        outbounds
+            .iter()
+            .any(|outbound| outbound.class == ListenerClass::Http && outbound.port == port)
+    };
+    let service = match &call.to {
+        Destination::Service { namespace, name, .. } => outbounds.iter().find(|outbound| {
+            outbound.namespace == *namespace
+                && outbound.service == *name
+                && outbound.port == port
+                && outbound.subset == call.subset
+        }),
+        Destination::Pod { .. } | Destination::Host { .. } => None,
+    };
+    match service {
+        Some(outbound) if outbound.class == ListenerClass::Http && outbound.subset.is_none() => {
+            Target::Http { port }
+        }
+        Some(outbound) => Target::Service(outbound),
+        None if http_port() => Target::Http { port },
+        None => Target::Unregistered {
+            allowed: topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::AllowAny,
+        },
+    }
+}

@@ -1,0 +1,158 @@
+//! One sidecar: its process, what it says, and where its listeners are.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::call::PodName;
+use crate::envoy::admin::{Admin, Secrets};
+use crate::envoy::binary::EnvoyBinary;
+use crate::envoy::config::{
+    Instruments, ROOT_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret,
+};
+use crate::envoy::logs::Tail;
+use crate::envoy::process::{EnvoyProcess, Files};
+use crate::envoy::xds::ControlPlane;
+use crate::mesh::MeshError;
+use crate::pki::Issued;
+
+/// How long a configuration may take to come into force. Measured: 10 to 70 ms; the limit is for a stalled machine.
+const IN_FORCE_DEADLINE: Duration = Duration::from_secs(20);
+/// How often a condition that Envoy does not announce is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// How often a proxy that says nothing is checked for being alive.
+const ALIVE_CHECK: Duration = Duration::from_millis(20);
+
+/// A sidecar that runs.
+#[derive(Debug)]
+pub(super) struct Sidecar {
+    pub(super) node: String,
+    pub(super) binary: EnvoyBinary,
+    pub(super) admin: Admin,
+    pub(super) access_log: Tail,
+    pub(super) debug_log: Tail,
+    process: EnvoyProcess,
+}
+
+impl Sidecar {
+    /// Starts the proxy of `pod`. `number` makes its node id unique among those this mesh ever started.
+    pub(super) async fn start(
+        pod: &PodName,
+        number: usize,
+        binary: EnvoyBinary,
+        folder: &Path,
+        control_plane: &Path,
+    ) -> Result<Self, MeshError> {
+        let label = format!(
+            "{}.{}-{}.{number}",
+            pod.workload.namespace, pod.workload.name, pod.ordinal
+        );
+        let files = Files::new(folder, &label, number);
+        let node = format!("sidecar~{pod}~{number}");
+        let process = EnvoyProcess::start(&binary.path, &node, files, control_plane).await?;
+        let files = process.files();
+        Ok(Self {
+            node,
+            binary,
+            admin: Admin::new(&files.admin),
+            access_log: Tail::new(&files.access_log),
+            debug_log: Tail::new(&files.log),
+            process,
+        })
+    }
+
+    pub(super) fn instruments(&self, reuse_connections: bool) -> Instruments {
+        Instruments {
+            access_log: self.process.files().access_log.clone(),
+            reuse_connections,
+        }
+    }
+
+    /// Hands the sidecar its certificate and its roots. Returns whether either is new to it.
+    pub(super) fn push_secrets(&self, control: &ControlPlane, issued: &Issued) -> bool {
+        let certificate = certificate_secret(
+            WORKLOAD_SECRET,
+            &issued.certificate_chain,
+            issued.private_key.pem(),
+        );
+        let roots = validation_secret(ROOT_SECRET, &issued.trust_bundle);
+        let new_certificate = control.push_secret(&self.node, certificate);
+        control.push_secret(&self.node, roots) || new_certificate
+    }
+
+    /// Waits until all that the sidecar was told is acknowledged and in force.
+    pub(super) async fn in_force(&mut self, control: &ControlPlane) -> Result<(), MeshError> {
+        let deadline = tokio::time::Instant::now() + IN_FORCE_DEADLINE;
+        self.acknowledged(control, deadline).await?;
+        loop {
+            let warming = self.admin.warming().await?;
+            let secrets = self.admin.secrets().await?;
+            let stale = stale_secrets(&secrets, control, &self.node);
+            if warming.is_done() && stale.is_empty() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                let waiting_for = format!(
+                    "{} clusters and {} listeners to warm, secrets {stale:?}",
+                    warming.clusters, warming.listeners
+                );
+                return Err(self.not_in_force(waiting_for));
+            }
+            self.process.check_alive()?;
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn acknowledged(
+        &mut self,
+        control: &ControlPlane,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), MeshError> {
+        let node = self.node.clone();
+        let acknowledged = control.acknowledged(&node);
+        tokio::pin!(acknowledged);
+        loop {
+            tokio::select! {
+                result = &mut acknowledged => return Ok(result?),
+                () = tokio::time::sleep(ALIVE_CHECK) => self.process.check_alive()?,
+                () = tokio::time::sleep_until(deadline) => {
+                    return Err(self.not_in_force(format!("acknowledgement of {}", control.pending(&node).join(", "))));
+                }
+            }
+        }
+    }
+
+    /// Where its listeners are, by name.
+    pub(super) async fn listeners(&self) -> Result<BTreeMap<String, SocketAddr>, MeshError> {
+        Ok(self.admin.listeners().await?)
+    }
+
+    pub(super) async fn stop(self, control: &ControlPlane) {
+        control.forget(&self.node);
+        self.process.stop().await;
+    }
+
+    fn not_in_force(&self, waiting_for: String) -> MeshError {
+        MeshError::NotInForce {
+            node: self.node.clone(),
+            within: IN_FORCE_DEADLINE,
+            waiting_for,
+        }
+    }
+}
+
+/// Secrets the sidecar uses in an older version than it was told: an acknowledged secret is not yet one in use.
+fn stale_secrets(secrets: &Secrets, control: &ControlPlane, node: &str) -> Vec<String> {
+    secrets
+        .active
+        .iter()
+        .filter(|(name, version)| {
+            control
+                .secret_version(node, name)
+                .is_some_and(|told| told.to_string() != **version)
+        })
+        .map(|(name, _)| name.clone())
+        .chain(secrets.warming.iter().cloned())
+        .collect()
+}

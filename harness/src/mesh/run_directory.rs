@@ -1,0 +1,177 @@
+//! The directory of one run: private to its user, owned by a lock, swept when its owner died.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const PREFIX: &str = "meshproof-";
+const LOCK: &str = "owner.lock";
+/// A directory without an owner's name in its lock file may be one that is just being made.
+const BEING_MADE: Duration = Duration::from_secs(60);
+/// What a unix socket's path may have on every supported system, less room for a file name.
+const LONGEST_PATH: usize = 104 - 12;
+
+/// Why a run directory could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirectoryError {
+    /// No directory could be made.
+    #[error("cannot make a run directory in {parent}: {source} (set TMPDIR to a folder you can write to)")]
+    Create {
+        /// The parent folder.
+        parent: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Sockets would not fit.
+    #[error(
+        "the path {path} is too long for a unix socket (set TMPDIR to a shorter folder, for example /tmp)"
+    )]
+    TooLong {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+/// A directory that is gone when this is dropped, unless it is kept.
+#[derive(Debug)]
+pub struct RunDirectory {
+    folder: TempDir,
+    /// Locked as long as this run lives; the lock is what tells a sweep that the owner is alive.
+    _lock: File,
+}
+
+impl RunDirectory {
+    /// Makes one in the system's temporary folder, with mode 0700. With `keep`, it stays behind.
+    ///
+    /// # Errors
+    /// See [`RunDirectoryError`].
+    pub fn create(keep: bool) -> Result<Self, RunDirectoryError> {
+        let parent = std::env::temp_dir();
+        let failed = |source| RunDirectoryError::Create {
+            parent: parent.clone(),
+            source,
+        };
+        let mut folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(std::fs::Permissions::from_mode(0o700))
+            .tempdir_in(&parent)
+            .map_err(failed)?;
+        if folder.path().as_os_str().len() > LONGEST_PATH {
+            return Err(RunDirectoryError::TooLong {
+                path: folder.path().to_owned(),
+            });
+        }
+        folder.disable_cleanup(keep);
+        let mut lock = File::create(folder.path().join(LOCK)).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        write!(lock, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Removes what runs left behind whose harness was killed: their proxies, where the system did not end them with
+/// their parent, and their directories. Returns the directories removed.
+///
+/// A directory kept on purpose is removed too: its owner is gone.
+#[must_use]
+pub fn sweep() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(std::env::temp_dir())
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| is_run_directory(path) && is_abandoned(path))
+        .filter(|path| {
+            end_proxies(path);
+            std::fs::remove_dir_all(path).is_ok()
+        })
+        .collect()
+}
+
+fn is_run_directory(path: &Path) -> bool {
+    let named = path
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+    named && path.join(LOCK).is_file()
+}
+
+fn is_abandoned(path: &Path) -> bool {
+    let Ok(mut lock) = File::open(path.join(LOCK)) else {
+        return false;
+    };
+    if lock.try_lock().is_err() {
+        return false;
+    }
+    let mut owner = String::new();
+    let named = lock.read_to_string(&mut owner).is_ok() && !owner.is_empty();
+    let old = lock
+        .metadata()
+        .and_then(|metadata| metadata.modified())
+        .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > BEING_MADE));
+    named || old
+}
+
+/// Ends the proxies that `folder` names, if their command line still names the folder: a process id may by now be
+/// somebody else's.
+fn end_proxies(folder: &Path) {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for file in files
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|it| it == "pid"))
+    {
+        let Some(pid) = std::fs::read_to_string(&file)
+            .ok()
+            .and_then(|text| text.trim().parse::<i32>().ok())
+        else {
+            continue;
+        };
+        let command = duct::cmd!("ps", "-o", "command=", "-p", pid.to_string())
+            .stderr_null()
+            .unchecked()
+            .read();
+        if command.is_ok_and(|line| line.contains(&*folder.to_string_lossy())) {
+            // Fails only when it ended in between.
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_directory_is_private_and_gone_afterwards() {
+        let run = RunDirectory::create(false).unwrap();
+        let path = run.path().to_owned();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        drop(run);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_living_run_is_not_swept_and_an_abandoned_one_is() {
+        let living = RunDirectory::create(false).unwrap();
+        let kept = RunDirectory::create(true).unwrap();
+        let abandoned = kept.path().to_owned();
+        assert!(!is_abandoned(living.path()));
+        drop(kept);
+        assert!(is_abandoned(&abandoned));
+        std::fs::remove_dir_all(&abandoned).unwrap();
+    }
+}

@@ -1,0 +1,55 @@
+//! A result directory: one JSON line per scenario.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::scenario::verdict::ScenarioResult;
+
+/// Name of the file with one result per line.
+const RESULTS: &str = "results.jsonl";
+
+/// Why a result directory could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The file or its folder.
+    #[error("cannot write the report {path}: {source}")]
+    Write {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A result that cannot be put into JSON.
+    #[error("cannot put the result of {scenario} into JSON: {source}")]
+    Json {
+        /// The scenario.
+        scenario: String,
+        /// What the serializer said.
+        source: serde_json::Error,
+    },
+}
+
+/// Writes `results` into `folder`, which is made if it is missing. Earlier results there are replaced.
+///
+/// # Errors
+/// See [`ReportError`].
+pub fn write(folder: &Path, results: &[ScenarioResult]) -> Result<PathBuf, ReportError> {
+    let path = folder.join(RESULTS);
+    let failed = |source| ReportError::Write {
+        path: path.clone(),
+        source,
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut lines = Vec::new();
+    for result in results {
+        serde_json::to_writer(&mut lines, result).map_err(|source| ReportError::Json {
+            scenario: result.scenario.clone(),
+            source,
+        })?;
+        lines.push(b'\n');
+    }
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(&lines).map_err(failed)?;
+    file.persist(&path).map_err(|error| failed(error.error))?;
+    Ok(path)
+}

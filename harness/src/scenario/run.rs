@@ -1,0 +1,372 @@
+//! Running a scenario: phase by phase, each call predicted, made, classified, and judged.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use semver::Version;
+
+use super::format::Connections;
+use super::verdict::{CallResult, PhaseResult, ScenarioResult, UndecidedClaim, Verdict, judge, worst};
+use super::{Causes, ExpandError, ExpectedCall, Scenario, State, StateError, expand};
+use crate::envoy::binary::Provenance;
+use crate::istio::predict;
+use crate::mesh::{Component, Desired, Mesh, MeshError, Settings, Tier};
+use crate::outcome::{Outcome, OutcomeId};
+use crate::probe::{Evidence, classify};
+
+/// How a scenario is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where.
+    pub tier: Tier,
+    /// Whether what it breaks is broken.
+    pub causes: Causes,
+    /// Make only the call with this id; phases before it are passed through.
+    pub only: Option<String>,
+    /// The control plane's release in place of `spec.istio`.
+    pub istio: Option<Version>,
+}
+
+impl Options {
+    /// As written, on `tier`.
+    #[must_use]
+    pub const fn on(tier: Tier) -> Self {
+        Self {
+            tier,
+            causes: Causes::Present,
+            only: None,
+            istio: None,
+        }
+    }
+}
+
+/// Why a scenario could not be run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The mesh failed.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+    /// A phase could not be entered. A loaded scenario has no such phase.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// An expectation could not be expanded. A loaded scenario has none such.
+    #[error(transparent)]
+    Expand(#[from] ExpandError),
+    /// `--only` names a call that the scenario does not make.
+    #[error("{scenario} makes no call with the id {id:?} (ids are listed by --explain {scenario})")]
+    NoSuchCall {
+        /// The scenario.
+        scenario: String,
+        /// The id.
+        id: String,
+    },
+}
+
+/// One phase, worked out without running anything.
+#[derive(Clone, Debug)]
+pub struct PlannedPhase {
+    /// Its name.
+    pub name: String,
+    /// The names of active faults.
+    pub faults: Vec<String>,
+    /// The state to bring the mesh into, with the calls to make.
+    pub desired: Desired,
+    /// The calls with what is expected and predicted of them.
+    pub calls: Vec<PlannedCall>,
+}
+
+/// One call of a phase, with its prediction.
+#[derive(Clone, Debug)]
+pub struct PlannedCall {
+    /// The call and what is expected of it.
+    pub expected: ExpectedCall,
+    /// What policy resolution predicts.
+    pub predicted: Outcome,
+    /// `file:line` of the expectation.
+    pub location: String,
+}
+
+/// Works out every phase of a scenario: its state, its calls, and what is predicted of them.
+///
+/// # Errors
+/// None for a scenario that was loaded, but for an unknown `only`.
+pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>, RunError> {
+    let mut state = State::start(scenario, options.istio.as_ref())?;
+    let mut phases = Vec::new();
+    for (index, phase) in scenario.file.spec.phases.iter().enumerate() {
+        state.advance(scenario, index, options.causes)?;
+        let conditions = state.conditions();
+        let expected = expand(
+            &scenario.id_prefix(index),
+            &phase.expect,
+            &state.topology,
+            Some(options.tier),
+        )?;
+        let calls: Vec<PlannedCall> = expected
+            .into_iter()
+            .filter(|call| options.only.as_ref().is_none_or(|only| *only == call.id))
+            .map(|expected| PlannedCall {
+                predicted: predict(&state.topology, &conditions, &expected.call).outcome,
+                location: location(scenario, index, expected.expectation),
+                expected,
+            })
+            .collect();
+        let found = options.only.is_some() && !calls.is_empty();
+        phases.push(PlannedPhase {
+            name: phase.name.clone(),
+            faults: state
+                .history
+                .active()
+                .map(|fault| fault.name().to_owned())
+                .collect(),
+            desired: Desired {
+                topology: Arc::new(state.topology.clone()),
+                conditions,
+                calls: calls.iter().map(|call| call.expected.call.clone()).collect(),
+                reuse_connections: phase.connections == Connections::Reuse,
+            },
+            calls,
+        });
+        if found {
+            return Ok(phases);
+        }
+    }
+    match &options.only {
+        Some(id) => Err(RunError::NoSuchCall {
+            scenario: scenario.name().to_owned(),
+            id: id.clone(),
+        }),
+        None => Ok(phases),
+    }
+}
+
+/// Whether a tier can run a scenario; if not, why.
+///
+/// # Errors
+/// What the tier lacks of what the scenario needs.
+pub fn runnable(scenario: &Scenario, tier: Tier) -> Result<(), String> {
+    let needs = scenario.file.spec.needs.iter();
+    let lacking: Vec<&str> = needs
+        .filter(|need| !tier.capabilities().contains(need))
+        .map(|need| need.as_str())
+        .collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(format!("the tier {tier} has no {}", lacking.join(", no ")))
+}
+
+/// Sets up a mesh of the tier, runs the scenario on it, and tears it down.
+///
+/// # Errors
+/// As [`run`], and when the mesh cannot be set up. A scenario that the tier cannot run is no error but `not-run`.
+pub async fn execute(
+    scenario: &Scenario,
+    options: &Options,
+    settings: &Settings,
+    progress: impl FnMut(&PhaseResult) + Send,
+) -> Result<ScenarioResult, RunError> {
+    if let Err(reason) = runnable(scenario, options.tier) {
+        return Ok(not_run(scenario, options, reason));
+    }
+    let mut mesh = options.tier.open(settings)?;
+    let result = run(scenario, &mut *mesh, options, progress).await;
+    mesh.down().await;
+    result
+}
+
+/// Runs a scenario on a mesh, telling `progress` of each phase as it ends. The mesh is left as the last phase left it.
+///
+/// # Errors
+/// When the scenario could not be run to its end; a call that is not as expected is no error.
+pub async fn run(
+    scenario: &Scenario,
+    mesh: &mut dyn Mesh,
+    options: &Options,
+    mut progress: impl FnMut(&PhaseResult) + Send,
+) -> Result<ScenarioResult, RunError> {
+    let started = Instant::now();
+    let mut components = BTreeSet::new();
+    let mut phases = Vec::new();
+    for planned in plan(scenario, options)? {
+        let phase = run_phase(mesh, planned).await?;
+        components.extend(mesh.components());
+        progress(&phase);
+        phases.push(phase);
+    }
+    let components: Vec<Component> = components.into_iter().collect();
+    Ok(ScenarioResult {
+        scenario: scenario.name().to_owned(),
+        tier: mesh.tier(),
+        verdict: worst(
+            phases
+                .iter()
+                .filter(|phase| !phase.calls.is_empty())
+                .map(|phase| phase.verdict),
+        ),
+        reason: None,
+        undecided_claims: undecided_claims(scenario, &components),
+        components,
+        phases,
+        millis: millis(started),
+        reproduce: reproduce(scenario, options),
+    })
+}
+
+/// Holds every expectation against its prediction. Nothing is run and nothing is observed.
+///
+/// # Errors
+/// As [`plan`].
+pub fn predict_only(scenario: &Scenario, options: &Options) -> Result<ScenarioResult, RunError> {
+    let started = Instant::now();
+    let phases: Vec<PhaseResult> = plan(scenario, options)?
+        .into_iter()
+        .map(predicted_phase)
+        .collect();
+    Ok(ScenarioResult {
+        scenario: scenario.name().to_owned(),
+        tier: options.tier,
+        verdict: worst(phases.iter().map(|phase| phase.verdict)),
+        reason: None,
+        components: Vec::new(),
+        undecided_claims: Vec::new(),
+        phases,
+        millis: millis(started),
+        reproduce: format!("{} --predict-only", reproduce(scenario, options)),
+    })
+}
+
+/// A result that says why a scenario was not run.
+#[must_use]
+pub fn not_run(scenario: &Scenario, options: &Options, reason: String) -> ScenarioResult {
+    ScenarioResult {
+        scenario: scenario.name().to_owned(),
+        tier: options.tier,
+        verdict: Verdict::NotRun,
+        reason: Some(reason),
+        components: Vec::new(),
+        undecided_claims: Vec::new(),
+        phases: Vec::new(),
+        millis: 0.0,
+        reproduce: reproduce(scenario, options),
+    }
+}
+
+async fn run_phase(mesh: &mut dyn Mesh, planned: PlannedPhase) -> Result<PhaseResult, RunError> {
+    let started = Instant::now();
+    let topology = Arc::clone(&planned.desired.topology);
+    mesh.apply(planned.desired).await?;
+    let mut calls = Vec::new();
+    for call in planned.calls {
+        let started = Instant::now();
+        let evidence = mesh.call(&call.expected.call).await?;
+        let observed = classify(&evidence);
+        let (verdict, cause) = judge(&call.expected.expected, &call.predicted, &observed);
+        calls.push(CallResult {
+            verdict,
+            cause,
+            observed: Some(observed),
+            millis: millis(started),
+            ..unobserved(call, &topology.mesh.cluster_domain, evidence)
+        });
+    }
+    Ok(PhaseResult {
+        name: planned.name,
+        verdict: worst(calls.iter().map(|call| call.verdict)),
+        faults: planned.faults,
+        calls,
+        millis: millis(started),
+    })
+}
+
+fn predicted_phase(planned: PlannedPhase) -> PhaseResult {
+    let domain = planned.desired.topology.mesh.cluster_domain.clone();
+    let calls: Vec<CallResult> = planned
+        .calls
+        .into_iter()
+        .map(|call| {
+            let verdict = match &call.predicted {
+                predicted if predicted.id == OutcomeId::Unknown => Verdict::NotRun,
+                predicted => judge(&call.expected.expected, predicted, predicted).0,
+            };
+            CallResult {
+                verdict,
+                ..unobserved(call, &domain, Evidence::default())
+            }
+        })
+        .collect();
+    PhaseResult {
+        name: planned.name,
+        verdict: worst(calls.iter().map(|call| call.verdict)),
+        faults: planned.faults,
+        calls,
+        millis: 0.0,
+    }
+}
+
+fn unobserved(planned: PlannedCall, cluster_domain: &str, evidence: Evidence) -> CallResult {
+    let ExpectedCall {
+        id, call, expected, ..
+    } = planned.expected;
+    CallResult {
+        id,
+        from: call.from.to_string(),
+        to: call.to.authority(cluster_domain),
+        call: call.kind,
+        expected,
+        predicted: planned.predicted,
+        observed: None,
+        verdict: Verdict::NotRun,
+        cause: None,
+        millis: 0.0,
+        location: planned.location,
+        evidence,
+    }
+}
+
+/// Claims about releases are not decided by a binary that stands in for one.
+fn undecided_claims(scenario: &Scenario, components: &[Component]) -> Vec<UndecidedClaim> {
+    let stand_ins: BTreeSet<String> = components
+        .iter()
+        .filter(|component| component.provenance == Provenance::StandIn)
+        .map(|component| {
+            format!(
+                "Envoy {} stands in for Istio {}",
+                component.envoy, component.istio
+            )
+        })
+        .collect();
+    if stand_ins.is_empty() {
+        return Vec::new();
+    }
+    let reason = stand_ins.into_iter().collect::<Vec<_>>().join(", ");
+    let claims = scenario.file.metadata.claims.iter();
+    claims
+        .map(|claim| UndecidedClaim {
+            claim: claim.clone(),
+            reason: reason.clone(),
+        })
+        .collect()
+}
+
+fn location(scenario: &Scenario, phase: usize, expectation: usize) -> String {
+    let span = scenario.expectation_span(phase, expectation);
+    let (line, _) = scenario.source.position(span.start);
+    format!("{}:{line}", scenario.source.name)
+}
+
+fn reproduce(scenario: &Scenario, options: &Options) -> String {
+    let mut command = format!("cargo xtask scenario {} --on {}", scenario.name(), options.tier);
+    if let Some(istio) = &options.istio {
+        command.push_str(&format!(" --istio {istio}"));
+    }
+    if options.causes == Causes::LeftOut {
+        command.push_str(" --without-faults");
+    }
+    command
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}

@@ -1,0 +1,192 @@
+//! What a run showed: the result of a scenario, its phases, and its calls, as the JSON of the design has it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Expected;
+use crate::call::CallKind;
+use crate::mesh::{Component, Tier};
+use crate::outcome::{Outcome, OutcomeId};
+use crate::probe::Evidence;
+
+/// Whether something is as expected.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Everything that was run is as expected and as predicted.
+    Held,
+    /// It was not run; the reason says why.
+    NotRun,
+    /// Something is not as expected, or not as predicted.
+    Falsified,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Held => "held",
+            Self::NotRun => "not-run",
+            Self::Falsified => "falsified",
+        })
+    }
+}
+
+/// What a falsified call contradicts.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The scenario expected something else.
+    Expectation,
+    /// The expectation holds, but policy resolution predicted something else.
+    Prediction,
+}
+
+/// The result of one scenario on one tier.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScenarioResult {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Where it ran.
+    pub tier: Tier,
+    /// The worst verdict of its phases.
+    pub verdict: Verdict,
+    /// Why it was not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Every proxy that took part, with its provenance.
+    pub components: Vec<Component>,
+    /// Claims of the source documents that this run bears on but cannot decide, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undecided_claims: Vec<UndecidedClaim>,
+    /// The phases that ran.
+    pub phases: Vec<PhaseResult>,
+    /// Wall time, milliseconds.
+    pub millis: f64,
+    /// The command that runs it again.
+    pub reproduce: String,
+}
+
+/// A claim that a run cannot decide.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct UndecidedClaim {
+    /// Its id.
+    pub claim: String,
+    /// Why not.
+    pub reason: String,
+}
+
+/// The result of one phase.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PhaseResult {
+    /// Its name.
+    pub name: String,
+    /// The worst verdict of its calls.
+    pub verdict: Verdict,
+    /// Faults active in it.
+    pub faults: Vec<String>,
+    /// Its calls.
+    pub calls: Vec<CallResult>,
+    /// Wall time of reaching the state and making the calls, milliseconds.
+    pub millis: f64,
+}
+
+/// The result of one call.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct CallResult {
+    /// Its id.
+    pub id: String,
+    /// `namespace/name` of the caller.
+    pub from: String,
+    /// Where it went, with the full host name.
+    pub to: String,
+    /// Who originated the bytes.
+    pub call: CallKind,
+    /// What was expected.
+    pub expected: Expected,
+    /// What policy resolution predicted.
+    pub predicted: Outcome,
+    /// What the evidence says; absent where nothing was run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Outcome>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What a falsified call contradicts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Wall time of the call and its evidence, milliseconds.
+    pub millis: f64,
+    /// `file:line` of the expectation.
+    pub location: String,
+    /// What both ends showed.
+    pub evidence: Evidence,
+}
+
+/// Judges one call. A prediction that is `unknown` does not vote.
+#[must_use]
+pub fn judge(expected: &Expected, predicted: &Outcome, observed: &Outcome) -> (Verdict, Option<Cause>) {
+    if !expected.holds_for(observed) {
+        return (Verdict::Falsified, Some(Cause::Expectation));
+    }
+    let votes = predicted.id != OutcomeId::Unknown;
+    if votes && !predicted.agrees_with(observed) {
+        return (Verdict::Falsified, Some(Cause::Prediction));
+    }
+    (Verdict::Held, None)
+}
+
+/// The verdict on several: the worst of them, and `not-run` for none.
+#[must_use]
+pub fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
+    verdicts.into_iter().max().unwrap_or(Verdict::NotRun)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Side;
+
+    fn expecting(outcome: OutcomeId, side: Option<Side>) -> Expected {
+        Expected {
+            outcome,
+            side,
+            candidates: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_wrong_side_falsifies_the_expectation() {
+        let expected = expecting(OutcomeId::SanMismatch, Some(Side::Server));
+        let observed = Outcome::refused(OutcomeId::SanMismatch, Side::Client);
+        let (verdict, cause) = judge(&expected, &observed, &observed);
+        assert_eq!((verdict, cause), (Verdict::Falsified, Some(Cause::Expectation)));
+    }
+
+    #[test]
+    fn a_prediction_that_disagrees_falsifies_even_when_the_expectation_holds() {
+        let expected = expecting(OutcomeId::Mtls, None);
+        let predicted = Outcome::of(OutcomeId::Plaintext);
+        let (verdict, cause) = judge(&expected, &predicted, &Outcome::of(OutcomeId::Mtls));
+        assert_eq!((verdict, cause), (Verdict::Falsified, Some(Cause::Prediction)));
+    }
+
+    #[test]
+    fn an_unknown_prediction_does_not_vote() {
+        let expected = expecting(OutcomeId::Mtls, None);
+        let predicted = Outcome::unknown(Vec::new(), "a Sidecar resource is present");
+        assert_eq!(
+            judge(&expected, &predicted, &Outcome::of(OutcomeId::Mtls)),
+            (Verdict::Held, None)
+        );
+    }
+
+    #[test]
+    fn nothing_run_is_not_held() {
+        assert_eq!(worst([]), Verdict::NotRun);
+        assert_eq!(
+            worst([Verdict::Held, Verdict::Falsified, Verdict::NotRun]),
+            Verdict::Falsified
+        );
+    }
+}

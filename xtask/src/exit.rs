@@ -1,0 +1,82 @@
+//! Exit codes: part of the command line's contract, never dependent on the output format.
+
+use std::process::ExitCode;
+
+use meshproof::envoy::binary::{OverrideError, ProvisionError};
+use meshproof::mesh::MeshError;
+use meshproof::scenario::RunError;
+
+/// The table shown by `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0    nothing falsified
+  1    something falsified
+  2    bad usage or bad input file
+  3    this machine cannot run it (missing tier, binary, or capability under --require)
+  4    the harness itself failed
+  130  interrupted, cleaned up";
+
+/// How a command ended, where it ended as it should.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Exit {
+    /// Nothing was falsified.
+    Held,
+    /// Something was.
+    Falsified,
+    /// Something required could not be run on this machine.
+    CannotRun,
+    /// Interrupted, and cleaned up.
+    Interrupted,
+    /// Another program's exit code, passed on.
+    Other(u8),
+}
+
+/// Bad usage or a bad input file, already worded for people.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BadInput(pub(crate) String);
+
+/// The exit code of a command; an error is printed with its causes.
+#[expect(clippy::print_stderr, reason = "the command's error")]
+pub(crate) fn code(result: anyhow::Result<Exit>) -> ExitCode {
+    let code = match result {
+        Ok(Exit::Held) => 0,
+        Ok(Exit::Falsified) => 1,
+        Ok(Exit::CannotRun) => 3,
+        Ok(Exit::Interrupted) => 130,
+        Ok(Exit::Other(code)) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            of_error(&error)
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn of_error(error: &anyhow::Error) -> u8 {
+    let mesh = error
+        .chain()
+        .find_map(|cause| match cause.downcast_ref::<RunError>() {
+            Some(RunError::Mesh(mesh)) => Some(mesh),
+            _ => cause.downcast_ref::<MeshError>(),
+        });
+    let provision = mesh
+        .and_then(|mesh| match mesh {
+            MeshError::Provision(provision) => Some(provision),
+            _ => None,
+        })
+        .or_else(|| error.downcast_ref::<ProvisionError>());
+    let bad_input = error.is::<BadInput>()
+        || error.is::<OverrideError>()
+        || matches!(
+            error.downcast_ref::<RunError>(),
+            Some(RunError::NoSuchCall { .. })
+        );
+    match (provision, mesh) {
+        (Some(ProvisionError::Interrupted), _) => 130,
+        (Some(_), _) => 3,
+        (None, Some(mesh)) if mesh.is_machine() => 3,
+        _ if bad_input => 2,
+        _ => 4,
+    }
+}

@@ -1,0 +1,191 @@
+//! `cargo xtask scenario`: run scenarios, or list, check, and explain them.
+
+mod inspect;
+mod run;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use meshproof::mesh::Tier;
+use meshproof::scenario::{Catalogue, load, workspace_root};
+use semver::Version;
+
+use crate::exit::{BadInput, Exit};
+
+/// Run scenarios, or list, check, and explain them.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  cargo xtask scenario skew-1.24.0                    run one
+  cargo xtask scenario --all                          run all, in parallel
+  cargo xtask scenario skew-1.24.0 --without-faults   must be falsified: nothing is broken
+  cargo xtask scenario --explain skew-1.24.0          what happens and why
+  cargo xtask scenario --list                         what there is")]
+pub(crate) struct Scenario {
+    /// Names of scenarios
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+
+    /// A scenario file outside the catalogue
+    #[arg(long, value_name = "PATH")]
+    file: Vec<PathBuf>,
+
+    /// Every scenario of the catalogue
+    #[arg(long)]
+    all: bool,
+
+    /// List the catalogue
+    #[arg(long, group = "inspection")]
+    list: bool,
+
+    /// Check scenario files for mistakes without running them
+    #[arg(long, group = "inspection")]
+    lint: bool,
+
+    /// Explain a scenario: what happens, what is expected, and why
+    #[arg(long, value_name = "NAME", group = "inspection")]
+    explain: Option<String>,
+
+    /// Hold expectations against predictions without running anything
+    #[arg(long, group = "inspection")]
+    predict_only: bool,
+
+    /// Where to run
+    #[arg(long, value_name = "TIER", default_value = "local", value_parser = tier)]
+    on: Tier,
+
+    /// Make only the call with this id
+    #[arg(long, value_name = "ID")]
+    only: Option<String>,
+
+    /// Run this many times; every result must be the same
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+
+    /// Give up on a scenario after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    timeout: u64,
+
+    /// Leave logs and configuration behind, and say where
+    #[arg(long)]
+    keep: bool,
+
+    /// Leave out what the scenario breaks: it must then be falsified
+    #[arg(long)]
+    without_faults: bool,
+
+    /// How to print results
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+
+    /// Also write results into this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+
+    /// Exit 3 if a scenario cannot be run on this tier
+    #[arg(long, value_name = "TIER", value_parser = tier)]
+    require: Option<Tier>,
+
+    /// Use this binary for an Istio release, for example 1.24.0=/opt/envoy
+    #[arg(long, value_name = "VERSION=PATH")]
+    proxy: Vec<String>,
+
+    /// Control plane release, in place of the scenario's
+    #[arg(long, value_name = "VERSION")]
+    istio: Option<Version>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Scenario {
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+        let catalogue = Catalogue::load(&root)
+            .with_context(|| format!("cannot read {}", root.join("scenarios").display()))?;
+        if self.list {
+            return inspect::list(&catalogue, self.output);
+        }
+        if let Some(name) = &self.explain {
+            return inspect::explain(find(&catalogue, name)?);
+        }
+        let scenarios = self.chosen(&catalogue, &root)?;
+        if self.lint {
+            return inspect::lint(&scenarios, self.output);
+        }
+        run::run(&self, &scenarios)
+    }
+
+    /// The scenarios the command line names. Mistakes anywhere in what was chosen end the command.
+    fn chosen(
+        &self,
+        catalogue: &Catalogue,
+        root: &std::path::Path,
+    ) -> anyhow::Result<Vec<meshproof::scenario::Scenario>> {
+        let mut chosen = Vec::new();
+        if self.all || (self.lint && self.names.is_empty() && self.file.is_empty()) {
+            if !catalogue.mistakes.is_empty() {
+                return Err(mistakes(&catalogue.mistakes).into());
+            }
+            chosen.extend(catalogue.scenarios.iter().cloned());
+        }
+        for name in &self.names {
+            chosen.push(find(catalogue, name)?.clone());
+        }
+        for file in &self.file {
+            chosen.push(load(file, root).map_err(|found| mistakes(&found))?);
+        }
+        if chosen.is_empty() {
+            let usage = "name a scenario, or use --all, --file PATH, or --list to see what there is";
+            return Err(BadInput(usage.to_owned()).into());
+        }
+        Ok(chosen)
+    }
+}
+
+fn find<'a>(catalogue: &'a Catalogue, name: &str) -> Result<&'a meshproof::scenario::Scenario, BadInput> {
+    if let Some(scenario) = catalogue.get(name) {
+        return Ok(scenario);
+    }
+    let broken: Vec<_> = catalogue
+        .mistakes
+        .iter()
+        .filter(|mistake| mistake.source.name == format!("scenarios/{name}.yaml"))
+        .cloned()
+        .collect();
+    if !broken.is_empty() {
+        return Err(mistakes(&broken));
+    }
+    let hint = catalogue.similar(name).map_or_else(
+        || "see cargo xtask scenario --list".to_owned(),
+        |similar| format!("did you mean {similar}?"),
+    );
+    Err(BadInput(format!("there is no scenario {name} ({hint})")))
+}
+
+fn mistakes(found: &[meshproof::scenario::Diagnostic]) -> BadInput {
+    let colour = crate::scenario::run::is_coloured(&std::io::stderr());
+    let rendered: Vec<String> = found.iter().map(|mistake| mistake.render(colour)).collect();
+    let count = match found.len() {
+        1 => "1 mistake".to_owned(),
+        many => format!("{many} mistakes"),
+    };
+    BadInput(format!("{count}\n\n{}", rendered.join("\n\n")))
+}
+
+fn tier(text: &str) -> Result<Tier, String> {
+    Tier::ALL
+        .into_iter()
+        .find(|tier| tier.as_str() == text)
+        .ok_or_else(|| {
+            let known: Vec<&str> = Tier::ALL.iter().map(|tier| tier.as_str()).collect();
+            format!("known tiers are {}", known.join(", "))
+        })
+}

@@ -1,0 +1,226 @@
+//! Running scenarios and printing what came of it.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use meshproof::envoy::binary::{Overrides, TerminalProgress};
+use meshproof::mesh::{Settings, sweep};
+use meshproof::report::{self, Text};
+use meshproof::scenario::verdict::{PhaseResult, ScenarioResult, Verdict};
+use meshproof::scenario::{Causes, Options, Scenario, execute, predict_only};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::Output;
+use crate::exit::Exit;
+use crate::interrupt::Interruptible;
+
+/// Whether text for `stream` may have colour.
+pub(super) fn is_coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
+    let options = Options {
+        tier: command.on,
+        causes: if command.without_faults {
+            Causes::LeftOut
+        } else {
+            Causes::Present
+        },
+        only: command.only.clone(),
+        istio: command.istio.clone(),
+    };
+    let printer = Printer {
+        output: command.output,
+        text: Text {
+            colour: is_coloured(&std::io::stdout()),
+        },
+        // Phases are shown as they end when nothing else is running.
+        live: scenarios.len() == 1 && command.repeat == 1,
+    };
+    let results = if command.predict_only {
+        predictions(scenarios, &options, printer)?
+    } else {
+        let interruptible = Interruptible::new()?;
+        let settings = Settings {
+            overrides: Overrides::from_flags(&command.proxy)?,
+            keep: command.keep,
+            progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
+        };
+        let swept = sweep();
+        if !swept.is_empty() {
+            tracing::info!(directories = swept.len(), "removed what killed runs left behind");
+        }
+        let limit = Duration::from_secs(command.timeout);
+        let work = run_all(scenarios, &options, &settings, printer, command.repeat, limit);
+        match interruptible.run(work)? {
+            Some(results) => results?,
+            None => return Ok(Exit::Interrupted),
+        }
+    };
+    finish(command, scenarios, &results, printer)
+}
+
+/// Prints the summary, writes the report, and says how the command ends.
+fn finish(
+    command: &super::Scenario,
+    scenarios: &[Scenario],
+    results: &[ScenarioResult],
+    printer: Printer,
+) -> anyhow::Result<Exit> {
+    if results.len() > 1 {
+        printer.note(&report::summary(results));
+    }
+    if let Some(folder) = &command.report {
+        let path = report::write(folder, results)?;
+        printer.note(&format!("results are in {}", path.display()));
+    }
+    if command.without_faults {
+        for scenario in scenarios.iter().filter(|scenario| !scenario.expects_refusals()) {
+            printer.note(&format!(
+                "{} expects no refusal, so there is nothing to leave out",
+                scenario.name()
+            ));
+        }
+    }
+    if results.iter().any(|result| result.verdict == Verdict::Falsified) {
+        return Ok(Exit::Falsified);
+    }
+    let missing = results.iter().any(|result| result.verdict == Verdict::NotRun);
+    let required = command.require == Some(command.on);
+    Ok(if missing && required {
+        Exit::CannotRun
+    } else {
+        Exit::Held
+    })
+}
+
+fn predictions(
+    scenarios: &[Scenario],
+    options: &Options,
+    printer: Printer,
+) -> anyhow::Result<Vec<ScenarioResult>> {
+    let mut results = Vec::new();
+    for scenario in scenarios {
+        let result = predict_only(scenario, options)?;
+        printer.whole(scenario, &result)?;
+        results.push(result);
+    }
+    Ok(results)
+}
+
+/// Runs all scenarios, as many at a time as there are processors, and prints them in their order.
+async fn run_all(
+    scenarios: &[Scenario],
+    options: &Options,
+    settings: &Settings,
+    printer: Printer,
+    repeat: u32,
+    limit: Duration,
+) -> anyhow::Result<Vec<ScenarioResult>> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let permits = Arc::new(Semaphore::new(processors));
+    let mut running = JoinSet::new();
+    let rounds = (0..repeat).flat_map(|_| scenarios.iter().cloned());
+    for (number, scenario) in rounds.enumerate() {
+        let (options, settings, permits) = (options.clone(), settings.clone(), Arc::clone(&permits));
+        running.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            let result = run_one(&scenario, &options, &settings, printer, limit).await;
+            (number, scenario, result)
+        });
+    }
+    let mut finished = BTreeMap::new();
+    let mut results = Vec::new();
+    while let Some(joined) = running.join_next().await {
+        let (number, scenario, result) = joined.context("a scenario's task failed")?;
+        finished.insert(number, (scenario, result?));
+        while let Some((scenario, result)) = finished.remove(&results.len()) {
+            if !printer.live {
+                printer.whole(&scenario, &result)?;
+            }
+            results.push(result);
+        }
+    }
+    Ok(results)
+}
+
+async fn run_one(
+    scenario: &Scenario,
+    options: &Options,
+    settings: &Settings,
+    printer: Printer,
+    limit: Duration,
+) -> anyhow::Result<ScenarioResult> {
+    if printer.live {
+        printer.heading(scenario, options.tier.as_str());
+    }
+    let reproduce = format!("cargo xtask scenario {} --on {}", scenario.name(), options.tier);
+    let progress = |phase: &PhaseResult| {
+        if printer.live {
+            printer.phase(phase, &reproduce);
+        }
+    };
+    let running = execute(scenario, options, settings, progress);
+    let result = tokio::time::timeout(limit, running)
+        .await
+        .with_context(|| format!("{} did not end within {limit:?} (see --timeout)", scenario.name()))??;
+    if printer.live {
+        printer.footing(&result)?;
+    }
+    Ok(result)
+}
+
+/// Where results go.
+#[derive(Clone, Copy)]
+struct Printer {
+    output: Output,
+    text: Text,
+    live: bool,
+}
+
+#[expect(clippy::print_stdout, reason = "the command's result")]
+impl Printer {
+    fn heading(self, scenario: &Scenario, tier: &str) {
+        if self.output == Output::Text {
+            println!(
+                "{}",
+                self.text
+                    .heading(scenario.name(), &scenario.file.metadata.title, tier)
+            );
+        }
+    }
+
+    fn phase(self, phase: &PhaseResult, reproduce: &str) {
+        if self.output == Output::Text {
+            println!("{}", self.text.phase(phase, reproduce));
+        }
+    }
+
+    fn footing(self, result: &ScenarioResult) -> anyhow::Result<()> {
+        match self.output {
+            Output::Text => println!("{}", self.text.footing(result)),
+            Output::Json => println!("{}", serde_json::to_string(result)?),
+        }
+        Ok(())
+    }
+
+    fn whole(self, scenario: &Scenario, result: &ScenarioResult) -> anyhow::Result<()> {
+        self.heading(scenario, result.tier.as_str());
+        for phase in &result.phases {
+            self.phase(phase, &result.reproduce);
+        }
+        self.footing(result)
+    }
+
+    /// Something beside the results; only for people.
+    fn note(self, text: &str) {
+        if self.output == Output::Text {
+            println!("{text}");
+        }
+    }
+}
