@@ -27,3 +27,6 @@ pub use predict::{Prediction, predict};
 pub use service::{Service, ServicePort, TargetPort};
 pub use topology::Topology;
 pub use workload::{Workload, WorkloadKind};
+
+#[cfg(test)]
+mod tests;

@@ -271,6 +271,42 @@ items:
     }
 
     #[test]
+    fn what_kubectl_takes_is_taken() {
+        let text = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: a, labels: , annotations: {}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: a}}
+  template:
+    metadata: {labels: {app: a}, creationTimestamp: null}
+    spec:
+      containers:
+      - name: app
+        image: app:1
+        resources: {limits: {cpu: 2, memory: 1Gi}}
+        env: [{name: A, value: \"1\"}]
+        ports: [{containerPort: 8080}]
+        readinessProbe: {httpGet: {path: /, port: 8080}}
+        args:
+        - |
+          ---not a marker
+status: {}
+---
+apiVersion: v1
+kind: List
+items:
+---
+apiVersion: v1
+kind: Service
+metadata: {name: a}
+spec: {ports: [{port: 80, targetPort: web}], selector: {app: a}}
+";
+        assert_eq!(lines(&snapshot(text).unwrap()).len(), 2);
+    }
+
+    #[test]
     fn a_mistake_is_shown_with_file_line_and_column() {
         let cases = [
             "apiVersion: v1\nkind: Namespace\n---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nspec:\n  mtsl: {mode: STRICT}\n",
