@@ -5,7 +5,7 @@ use super::server::{Bytes, Hello, Judge, Server};
 use crate::call::{Call, CallKind, Destination, Payload, PodName};
 use crate::fault::Conditions;
 use crate::istio::policy::{
-    Because, ClientCertificate, ClientTls, Endpoint, ListenerClass, Outbound, TlsOrigination, Trust,
+    Because, ClientCertificate, ClientTls, ListenerClass, Outbound, TlsOrigination, Trust,
 };
 use crate::istio::service::{Service, ServicePort};
 use crate::istio::topology::Topology;
@@ -110,8 +110,8 @@ impl Caller<'_> {
             return self.undeclared(client);
         };
         if self.call.kind != CallKind::App {
-            return self.each(self.dialled(service, port), because, |_, pod_port| {
-                (pod_port, self.raw_bytes())
+            return self.each(self.topology.endpoints(service, port), because, |_| {
+                self.raw_bytes()
             });
         }
         if !client.has_sidecar() {
@@ -119,8 +119,8 @@ impl Caller<'_> {
                 object: Some(client.object.to_string()),
                 rule: "client.without-sidecar",
             });
-            return self.each(self.dialled(service, port), because, |_, pod_port| {
-                (pod_port, Bytes::Plaintext)
+            return self.each(self.topology.endpoints(service, port), because, |_| {
+                Bytes::Plaintext
             });
         }
         if port.class == ListenerClass::Http && self.call.payload == Payload::Tcp {
@@ -143,8 +143,8 @@ impl Caller<'_> {
         match self.topology.mesh.outbound_traffic_policy {
             OutboundTrafficPolicy::RegistryOnly => Outcome::refused(OutcomeId::EgressBlocked, Side::Client),
             OutboundTrafficPolicy::AllowAny => {
-                self.each(self.dialled(service, port), because, |_, pod_port| {
-                    (pod_port, Bytes::Plaintext)
+                self.each(self.topology.endpoints(service, port), because, |_| {
+                    Bytes::Plaintext
                 })
             }
         }
@@ -208,7 +208,7 @@ impl Caller<'_> {
         match outbound {
             Some(outbound) => self.over(&outbound, because),
             // Envoy answers for a route to a cluster it does not have.
-            None => Outcome::refused(OutcomeId::NoRoute, Side::Client),
+            None => Outcome::of(OutcomeId::NoRoute),
         }
     }
 
@@ -226,12 +226,12 @@ impl Caller<'_> {
         let dialled = outbound
             .endpoints
             .iter()
-            .map(|Endpoint { pod, port, .. }| (pod.clone(), *port))
+            .map(|it| (it.pod.clone(), it.port))
             .collect();
-        self.each(dialled, because, |pod, port| match &outbound.tls {
-            ClientTls::Fixed(tls) => (port, self.sidecar_bytes(outbound, tls)),
-            ClientTls::Auto(tls) if marks(pod) => (port, self.sidecar_bytes(outbound, tls)),
-            ClientTls::Auto(_) | ClientTls::Plaintext => (port, Bytes::Plaintext),
+        self.each(dialled, because, |pod| match &outbound.tls {
+            ClientTls::Fixed(tls) => self.sidecar_bytes(outbound, tls),
+            ClientTls::Auto(tls) if marks(pod) => self.sidecar_bytes(outbound, tls),
+            ClientTls::Auto(_) | ClientTls::Plaintext => Bytes::Plaintext,
         })
     }
 
@@ -248,7 +248,7 @@ impl Caller<'_> {
         }
         let dialled = vec![(pod.clone(), port)];
         if self.call.kind != CallKind::App {
-            return self.each(dialled, because, |_, port| (port, self.raw_bytes()));
+            return self.each(dialled, because, |_| self.raw_bytes());
         }
         if client.has_sidecar() {
             if let Some(outbound) = self.headless_listener(client, pod, port) {
@@ -270,7 +270,7 @@ impl Caller<'_> {
                 return Outcome::refused(OutcomeId::EgressBlocked, Side::Client);
             }
         }
-        self.each(dialled, because, |_, port| (port, Bytes::Plaintext))
+        self.each(dialled, because, |_| Bytes::Plaintext)
     }
 
     /// The cluster behind the listener that a headless Service's TCP or undeclared port has for each pod's address.
@@ -310,17 +310,12 @@ impl Caller<'_> {
         }
     }
 
-    /// The pods that an address of a Service port leads to without any proxy.
-    fn dialled(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
-        self.topology.endpoints(service, port)
-    }
-
     /// The outcome at the endpoint the call is about, or at all of them if they agree.
     fn each<'b>(
         &'b self,
         dialled: Vec<(PodName, u16)>,
         because: &mut Vec<Because>,
-        bytes: impl Fn(&PodName, u16) -> (u16, Bytes<'b>),
+        bytes: impl Fn(&PodName) -> Bytes<'b>,
     ) -> Outcome {
         let wanted = |pod: &PodName| self.call.endpoint.as_ref().is_none_or(|endpoint| endpoint == pod);
         let mut outcomes: Vec<Outcome> = Vec::new();
@@ -332,15 +327,14 @@ impl Caller<'_> {
             }
             seen.push((&pod.workload, port));
             if let Some(workload) = self.topology.workloads.get(&pod.workload) {
-                let (port, bytes) = bytes(pod, *port);
                 let server = Server {
                     topology: self.topology,
                     conditions: self.conditions,
                     workload,
-                    port,
+                    port: *port,
                     payload: self.call.payload,
                 };
-                outcomes.push(server.receive(&bytes, because));
+                outcomes.push(server.receive(&bytes(pod), because));
             }
         }
         agreed(outcomes, "its endpoints differ")

@@ -489,7 +489,7 @@ fn routes_lead_to_subsets() {
         "plaintext-to-strict by server"
     );
     assert_eq!(outcome(&routed(&to("mesh", 100)), http), "mtls");
-    assert_eq!(outcome(&routed(&to("gone", 100)), http), "no-route by client");
+    assert_eq!(outcome(&routed(&to("gone", 100)), http), "no-route");
     assert_eq!(
         outcome(&routed(&format!("{}, {}", to("plain", 50), to("mesh", 50))), http),
         "unknown (mtls or plaintext-to-strict)"
