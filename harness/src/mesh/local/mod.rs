@@ -7,6 +7,7 @@ mod application;
 mod observe;
 mod places;
 mod pods;
+mod ports;
 mod resources;
 mod sidecar;
 
@@ -73,7 +74,7 @@ impl LocalMesh {
     /// Pushes, waits, and looks where listeners are, until nothing moves any more.
     async fn settle(&mut self, desired: &Desired) -> Result<(), MeshError> {
         for _ in 0..ROUNDS {
-            self.pods.push(&self.control, desired, &self.places);
+            self.pods.push(&self.control, desired, &self.places)?;
             self.pods.in_force(&self.control).await?;
             let places = self.pods.places().await?;
             if places == self.places {

@@ -173,15 +173,22 @@ impl Pods {
         Ok(())
     }
 
-    pub(super) fn push(&self, control: &ControlPlane, desired: &Desired, places: &Places) {
-        for (name, pod) in &self.pods {
-            if let Some(sidecar) = &pod.sidecar {
+    pub(super) fn push(
+        &mut self,
+        control: &ControlPlane,
+        desired: &Desired,
+        places: &Places,
+    ) -> Result<(), MeshError> {
+        for (name, pod) in &mut self.pods {
+            if let Some(sidecar) = &mut pod.sidecar {
                 let instruments = sidecar.instruments(desired.reuse_connections);
-                let resources =
+                let mut resources =
                     resources::resources(desired, name, places, self.pins.get(name), &instruments);
+                sidecar.assign_ports(&mut resources.listeners)?;
                 control.push(&sidecar.node, resources);
             }
         }
+        Ok(())
     }
 
     pub(super) async fn in_force(&mut self, control: &ControlPlane) -> Result<(), MeshError> {

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+
 use crate::call::PodName;
 use crate::envoy::admin::{Admin, Secrets};
 use crate::envoy::binary::EnvoyBinary;
@@ -16,6 +18,8 @@ use crate::envoy::process::{EnvoyProcess, Files};
 use crate::envoy::xds::ControlPlane;
 use crate::mesh::MeshError;
 use crate::pki::Issued;
+
+use super::ports::Ports;
 
 /// How long a configuration may take to come into force. Measured: 10 to 70 ms; the limit is for a stalled machine.
 const IN_FORCE_DEADLINE: Duration = Duration::from_secs(20);
@@ -32,6 +36,7 @@ pub(super) struct Sidecar {
     pub(super) admin: Admin,
     pub(super) access_log: Tail,
     pub(super) debug_log: Tail,
+    ports: Ports,
     process: EnvoyProcess,
 }
 
@@ -58,6 +63,7 @@ impl Sidecar {
             admin: Admin::new(&files.admin),
             access_log: Tail::new(&files.access_log),
             debug_log: Tail::new(&files.log),
+            ports: Ports::default(),
             process,
         })
     }
@@ -67,6 +73,16 @@ impl Sidecar {
             access_log: self.process.files().access_log.clone(),
             reuse_connections,
         }
+    }
+
+    /// Gives every listener a port of its own.
+    pub(super) fn assign_ports(&mut self, listeners: &mut [Listener]) -> Result<(), MeshError> {
+        let node = &self.node;
+        let assigned = self.ports.assign(listeners);
+        assigned.map_err(|source| MeshError::NoPort {
+            node: node.clone(),
+            source,
+        })
     }
 
     /// Hands the sidecar its certificate and its roots. Returns whether either is new to it.
