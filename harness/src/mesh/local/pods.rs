@@ -164,10 +164,11 @@ impl Pods {
         authority: &mut Authority,
         conditions: &Conditions,
     ) -> Result<(), MeshError> {
+        let system_roots = authority.stranger()?;
         for (name, pod) in &self.pods {
             if let Some(sidecar) = &pod.sidecar {
                 let issued = authority.issue(&conditions.credentials, &name.workload)?;
-                sidecar.push_secrets(control, &issued);
+                sidecar.push_secrets(control, &issued, &system_roots);
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use crate::call::PodName;
 use crate::envoy::admin::{Admin, Secrets};
 use crate::envoy::binary::EnvoyBinary;
 use crate::envoy::config::{
-    Instruments, ROOT_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret,
+    Instruments, ROOT_SECRET, SYSTEM_ROOTS_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret,
 };
 use crate::envoy::logs::Tail;
 use crate::envoy::process::{EnvoyProcess, Files};
@@ -85,16 +85,18 @@ impl Sidecar {
         })
     }
 
-    /// Hands the sidecar its certificate and its roots. Returns whether either is new to it.
-    pub(super) fn push_secrets(&self, control: &ControlPlane, issued: &Issued) -> bool {
+    /// Hands the sidecar its certificate, its roots, and those of the operating system (a rule with TLS mode SIMPLE asks
+    /// for them, and its cluster warms until they come). Returns whether any is new to it.
+    pub(super) fn push_secrets(&self, control: &ControlPlane, issued: &Issued, system_roots: &str) -> bool {
         let certificate = certificate_secret(
             WORKLOAD_SECRET,
             &issued.certificate_chain,
             issued.private_key.pem(),
         );
         let roots = validation_secret(ROOT_SECRET, &issued.trust_bundle);
-        let new_certificate = control.push_secret(&self.node, certificate);
-        control.push_secret(&self.node, roots) || new_certificate
+        let system = validation_secret(SYSTEM_ROOTS_SECRET, system_roots);
+        let [a, b, c] = [certificate, roots, system].map(|secret| control.push_secret(&self.node, secret));
+        a || b || c
     }
 
     /// Waits until all that the sidecar was told is acknowledged and in force.
