@@ -27,6 +27,10 @@ pub(crate) enum Target<'a> {
     Http {
         /// The port.
         port: u16,
+        /// Whether bytes that are not HTTP may go where they were sent (ALLOW_ANY).
+        allowed: bool,
+        /// A subset to which every request goes, as by a VirtualService.
+        subset: Option<&'a Outbound>,
     },
     /// A TCP or undeclared-protocol port of one service (`10.96.0.7_9000`).
     Service(&'a Outbound),
@@ -40,13 +44,14 @@ pub(crate) enum Target<'a> {
 /// A front named `name` for `target`.
 pub(crate) fn listener(name: &str, target: &Target<'_>, front: Front, instruments: &Instruments) -> Listener {
     let (chains, default, inspect) = match target {
-        Target::Http { port } => {
-            let manager = http::outbound_manager(
-                &format!("outbound_0.0.0.0_{port};"),
-                &port.to_string(),
-                instruments,
-            );
-            let passthrough = http::tcp_proxy("PassthroughCluster", Source::Outbound, instruments);
+        Target::Http {
+            port,
+            allowed,
+            subset,
+        } => {
+            let route = subset.map_or_else(|| port.to_string(), route_name);
+            let manager = http::outbound_manager(&format!("outbound_0.0.0.0_{port};"), &route, instruments);
+            let passthrough = http::tcp_proxy(catch_all(*allowed), Source::Outbound, instruments);
             let mut default = chain(passthrough, front);
             "PassthroughFilterChain".clone_into(&mut default.name);
             (vec![http_chain(manager, front)], Some(default), true)
@@ -65,14 +70,10 @@ pub(crate) fn listener(name: &str, target: &Target<'_>, front: Front, instrument
             (vec![chain(tcp, front)], None, false)
         }
         Target::Unregistered { allowed } => {
-            let cluster = if *allowed {
-                "PassthroughCluster"
-            } else {
-                "BlackHoleCluster"
-            };
-            let mut catch_all = chain(http::tcp_proxy(cluster, Source::Outbound, instruments), front);
-            "virtualOutbound-catchall-tcp".clone_into(&mut catch_all.name);
-            (vec![catch_all], None, false)
+            let cluster = catch_all(*allowed);
+            let mut chain = chain(http::tcp_proxy(cluster, Source::Outbound, instruments), front);
+            "virtualOutbound-catchall-tcp".clone_into(&mut chain.name);
+            (vec![chain], None, false)
         }
     };
     Listener {
@@ -91,6 +92,15 @@ pub(crate) fn listener(name: &str, target: &Target<'_>, front: Front, instrument
     }
 }
 
+/// Where bytes go that no service claims (core/listener.go@1.30.3: `buildOutboundCatchAllNetworkFiltersOnly`).
+const fn catch_all(allowed: bool) -> &'static str {
+    if allowed {
+        "PassthroughCluster"
+    } else {
+        "BlackHoleCluster"
+    }
+}
+
 /// The route tables of a client: one per HTTP port number, one per undeclared-protocol port.
 pub(crate) fn routes<'a>(
     outbounds: impl IntoIterator<Item = &'a Outbound>,
@@ -100,11 +110,11 @@ pub(crate) fn routes<'a>(
     let mut by_port: HashMap<String, Vec<VirtualHost>> = HashMap::new();
     for outbound in outbounds {
         match outbound.class {
-            ListenerClass::Http => by_port
+            ListenerClass::Http if outbound.subset.is_none() => by_port
                 .entry(outbound.port.to_string())
                 .or_default()
                 .push(virtual_host(outbound, domains(outbound, client_namespace))),
-            ListenerClass::Auto => by_port
+            ListenerClass::Http | ListenerClass::Auto => by_port
                 .entry(route_name(outbound))
                 .or_default()
                 .push(virtual_host(outbound, vec!["*".to_owned()])),
@@ -132,9 +142,13 @@ pub(crate) fn routes<'a>(
     tables
 }
 
-/// The route table of a port whose protocol is detected.
+/// The route table of a port whose protocol is detected, or of a subset.
 fn route_name(outbound: &Outbound) -> String {
-    format!("{}:{}", outbound.host, outbound.port)
+    let port = format!("{}:{}", outbound.host, outbound.port);
+    match &outbound.subset {
+        Some(subset) => format!("{port}:{subset}"),
+        None => port,
+    }
 }
 
 fn http_chain(manager: Filter, front: Front) -> FilterChain {

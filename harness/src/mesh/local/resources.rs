@@ -184,14 +184,19 @@ fn front_target<'a>(topology: &Topology, outbounds: &'a [Outbound], call: &Call)
         }),
         Destination::Pod { .. } | Destination::Host { .. } => None,
     };
+    let allowed = topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::AllowAny;
     match service {
-        Some(outbound) if outbound.class == ListenerClass::Http && outbound.subset.is_none() => {
-            Target::Http { port }
-        }
-        Some(outbound) => Target::Service(outbound),
-        None if http_port() => Target::Http { port },
-        None => Target::Unregistered {
-            allowed: topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::AllowAny,
+        Some(outbound) if outbound.class == ListenerClass::Http => Target::Http {
+            port,
+            allowed,
+            subset: outbound.subset.as_ref().map(|_| outbound),
         },
+        Some(outbound) => Target::Service(outbound),
+        None if http_port() => Target::Http {
+            port,
+            allowed,
+            subset: None,
+        },
+        None => Target::Unregistered { allowed },
     }
 }
