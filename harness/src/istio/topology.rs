@@ -90,6 +90,13 @@ impl Topology {
         endpoints
     }
 
+    /// How a pod port is treated by the oldest Service that declares it; `None` where none does.
+    #[must_use]
+    pub fn declared_class(&self, workload: &WorkloadName, pod_port: u16) -> Option<ListenerClass> {
+        let ports = self.declared.get(workload)?;
+        ports.get(&pod_port).map(|(_, class)| *class)
+    }
+
     /// The SPIFFE id that istiod issues to a workload's pods.
     #[must_use]
     pub fn identity(&self, workload: &WorkloadName) -> Option<String> {

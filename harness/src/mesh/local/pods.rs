@@ -1,6 +1,5 @@
 //! The pods of the mesh: their applications, their sidecars, and the order in which they come and go.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -145,14 +144,20 @@ impl Pods {
         Ok(Some(sidecar))
     }
 
-    /// Applications listen on every port that a Service, a container, or a planned call names.
+    /// Of the ports that a Service, a container, or a planned call names, applications listen on those that are theirs.
     async fn start_applications(&mut self, desired: &Desired) -> Result<(), MeshError> {
         for (name, pod) in &mut self.pods {
             for port in pod_ports(desired, &name.workload) {
-                if let Entry::Vacant(vacant) = pod.applications.entry(port) {
-                    let speaks = speaks(&desired.topology, name, port);
-                    vacant.insert(ApplicationServer::start(name, port, speaks).await?);
+                let speaks = speaks(&desired.topology, name, port);
+                let running = pod.applications.get(&port);
+                if !pod.made_from.listens_on(port) || running.is_some_and(|it| it.speaks() == speaks) {
+                    continue;
                 }
+                if let Some(other) = pod.applications.remove(&port) {
+                    other.stop().await;
+                }
+                let application = ApplicationServer::start(name, port, speaks).await?;
+                pod.applications.insert(port, application);
             }
         }
         Ok(())
@@ -307,21 +312,10 @@ impl Pod {
     }
 }
 
-/// What the application behind a pod port speaks, from the Service that declares it.
+/// What the application behind a pod port speaks. HTTP says what is inside; `tcp` says nothing about it.
 fn speaks(topology: &Topology, pod: &PodName, port: u16) -> Speaks {
-    let class = topology.workloads.get(&pod.workload).and_then(|workload| {
-        let services = topology
-            .services
-            .values()
-            .filter(|service| service.workloads.contains(&pod.workload));
-        let mut ports = services.flat_map(|service| service.ports.iter());
-        ports
-            .find(|declared| declared.pod_port(workload) == Some(port))
-            .map(|declared| declared.class)
-    });
-    match class {
+    match topology.declared_class(&pod.workload, port) {
         Some(ListenerClass::Http) => Speaks::Http,
-        Some(ListenerClass::Tcp) => Speaks::Line,
-        Some(ListenerClass::Auto) | None => Speaks::Either,
+        Some(ListenerClass::Tcp | ListenerClass::Auto) | None => Speaks::Either,
     }
 }

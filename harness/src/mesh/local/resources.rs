@@ -36,7 +36,7 @@ pub(super) fn resources(
         ..Resources::default()
     };
     for inbound in inbounds(desired, &pod.workload) {
-        let Some(&application) = places.applications.get(&(pod.clone(), inbound.port)) else {
+        let Some(application) = places.application(topology, pod, inbound.port) else {
             continue;
         };
         let front = Front {
