@@ -73,7 +73,8 @@ impl Topology {
         &self.findings
     }
 
-    /// The pods behind a Service port, and their ports.
+    /// The pods behind a Service port, and the ports at which they are reached. Behind a headless Service that is the
+    /// port dialled: nobody translates it to `targetPort`.
     #[must_use]
     pub fn endpoints(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
         let mut endpoints = Vec::new();
@@ -82,7 +83,8 @@ impl Topology {
             .iter()
             .filter_map(|name| self.workloads.get(name))
         {
-            if let Some(pod_port) = port.pod_port(workload) {
+            if let Some(target) = port.pod_port(workload) {
+                let pod_port = if service.headless { port.port } else { target };
                 endpoints
                     .extend((0..workload.replicas).map(|ordinal| (workload.name.pod(ordinal), pod_port)));
             }

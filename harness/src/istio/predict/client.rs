@@ -5,7 +5,7 @@ use super::server::{Bytes, Hello, Judge, Server};
 use crate::call::{Call, CallKind, Destination, Payload, PodName};
 use crate::fault::Conditions;
 use crate::istio::policy::{
-    Because, ClientCertificate, ClientTls, ListenerClass, Outbound, TlsOrigination, Trust,
+    Because, ClientCertificate, ClientTls, Discovery, ListenerClass, Outbound, TlsOrigination, Trust,
 };
 use crate::istio::service::{Service, ServicePort};
 use crate::istio::topology::Topology;
@@ -18,6 +18,8 @@ use crate::snapshot::OutboundTrafficPolicy;
 const HTTP_ALPN: [&str; 3] = ["istio-http/1.1", "istio", "http/1.1"];
 const HTTP2_ALPN: [&str; 3] = ["istio-h2", "istio", "h2"];
 const TCP_ALPN: [&str; 1] = ["istio"];
+/// Nothing left the caller's end: it knows nobody to send to.
+const NO_ROUTE: Outcome = Outcome::refused(OutcomeId::NoRoute, Side::Client);
 
 /// A call and the mesh it is made in.
 pub(super) struct Caller<'a> {
@@ -109,6 +111,14 @@ impl Caller<'_> {
             });
             return self.undeclared(client);
         };
+        if service.headless && self.topology.endpoints(service, port).is_empty() {
+            // Its name has no address then.
+            because.push(Because {
+                object: Some(service.object().to_string()),
+                rule: "service.no-endpoints",
+            });
+            return NO_ROUTE;
+        }
         if self.call.kind != CallKind::App {
             return self.each(self.topology.endpoints(service, port), because, |_| {
                 self.raw_bytes()
@@ -206,15 +216,32 @@ impl Caller<'_> {
                 .outbound(&client.name, &service.namespace, &service.name, port, subset)
         });
         match outbound {
-            Some(outbound) => self.over(&outbound, because),
+            Some(outbound) => {
+                let dialled = self.dialled(&outbound);
+                self.over(&outbound, dialled, because)
+            }
             // Envoy answers for a route to a cluster it does not have.
-            None => Outcome::of(OutcomeId::NoRoute),
+            None => NO_ROUTE,
         }
     }
 
-    fn over(&self, outbound: &Outbound, because: &mut Vec<Because>) -> Outcome {
+    /// The pods that a cluster may reach: those it was told, or, where the address dialled is the endpoint, any pod of
+    /// the Service, whatever its subset.
+    fn dialled(&self, outbound: &Outbound) -> Vec<(PodName, u16)> {
+        if outbound.discovery == Discovery::Eds {
+            let endpoints = outbound.endpoints.iter();
+            return endpoints.map(|it| (it.pod.clone(), it.port)).collect();
+        }
+        let key = (outbound.namespace.clone(), outbound.service.clone());
+        let service = self.topology.services.get(&key);
+        service
+            .and_then(|service| Some(self.topology.endpoints(service, service.port(outbound.port)?)))
+            .unwrap_or_default()
+    }
+
+    fn over(&self, outbound: &Outbound, dialled: Vec<(PodName, u16)>, because: &mut Vec<Because>) -> Outcome {
         because.extend(outbound.because.iter().cloned());
-        if outbound.endpoints.is_empty() {
+        if dialled.is_empty() && outbound.discovery == Discovery::Eds {
             return Outcome::refused(OutcomeId::NoHealthyUpstream, Side::Client);
         }
         if let ClientTls::Auto(tls) | ClientTls::Fixed(tls) = &outbound.tls
@@ -223,11 +250,6 @@ impl Caller<'_> {
             return unknown(format!("{file} is not in the snapshot"));
         }
         let marks = |pod: &PodName| outbound.endpoints.iter().any(|it| it.pod == *pod && it.tls_mode);
-        let dialled = outbound
-            .endpoints
-            .iter()
-            .map(|it| (it.pod.clone(), it.port))
-            .collect();
         self.each(dialled, because, |pod| match &outbound.tls {
             ClientTls::Fixed(tls) => self.sidecar_bytes(outbound, tls),
             ClientTls::Auto(tls) if marks(pod) => self.sidecar_bytes(outbound, tls),
@@ -244,7 +266,7 @@ impl Caller<'_> {
             .get(&pod.workload)
             .is_some_and(|it| pod.ordinal < it.replicas);
         if !exists {
-            return Outcome::of(OutcomeId::NoRoute);
+            return NO_ROUTE;
         }
         let dialled = vec![(pod.clone(), port)];
         if self.call.kind != CallKind::App {
@@ -252,15 +274,7 @@ impl Caller<'_> {
         }
         if client.has_sidecar() {
             if let Some(outbound) = self.headless_listener(client, pod, port) {
-                let outbound = Outbound {
-                    endpoints: outbound
-                        .endpoints
-                        .into_iter()
-                        .filter(|it| it.pod == *pod)
-                        .collect(),
-                    ..outbound
-                };
-                return self.over(&outbound, because);
+                return self.over(&outbound, dialled, because);
             }
             because.push(Because {
                 object: None,
@@ -306,11 +320,12 @@ impl Caller<'_> {
         let registry_only = self.topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly;
         match self.call.kind == CallKind::App && client.has_sidecar() && registry_only {
             true => Outcome::refused(OutcomeId::EgressBlocked, Side::Client),
-            false => Outcome::of(OutcomeId::NoRoute),
+            false => NO_ROUTE,
         }
     }
 
-    /// The outcome at the endpoint the call is about, or at all of them if they agree.
+    /// The outcome at the endpoint the call is about, or at all of them if they agree. A Service without endpoints
+    /// refuses: kube-proxy rejects what is sent to its address.
     fn each<'b>(
         &'b self,
         dialled: Vec<(PodName, u16)>,
@@ -318,6 +333,13 @@ impl Caller<'_> {
         bytes: impl Fn(&PodName) -> Bytes<'b>,
     ) -> Outcome {
         let wanted = |pod: &PodName| self.call.endpoint.as_ref().is_none_or(|endpoint| endpoint == pod);
+        if dialled.is_empty() {
+            because.push(Because {
+                object: None,
+                rule: "service.no-endpoints",
+            });
+            return Outcome::refused(OutcomeId::ConnectionRefused, Side::Server);
+        }
         let mut outcomes: Vec<Outcome> = Vec::new();
         let mut seen = Vec::new();
         for (pod, port) in dialled.iter().filter(|(pod, _)| wanted(pod)) {
@@ -400,7 +422,7 @@ fn file_of(tls: &TlsOrigination) -> Option<&str> {
 /// The one outcome, where all are the same.
 fn agreed(outcomes: Vec<Outcome>, why_not: &str) -> Outcome {
     let Some(first) = outcomes.first() else {
-        return Outcome::of(OutcomeId::NoRoute);
+        return NO_ROUTE;
     };
     if outcomes
         .iter()

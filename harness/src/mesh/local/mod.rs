@@ -23,6 +23,7 @@ use crate::istio::policy::Discovery;
 use crate::pki::Authority;
 use crate::probe::dial::{self, Dial, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
+use crate::snapshot::OutboundTrafficPolicy;
 
 use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tier};
 use application::Seen;
@@ -119,6 +120,9 @@ impl LocalMesh {
                     workload: call.from.clone(),
                 })?;
         let through_sidecar = call.kind == CallKind::App && client.has_sidecar();
+        if !resolves(&desired.topology, call, through_sidecar) {
+            return Ok(unreachable());
+        }
         let address = if through_sidecar {
             let front = (call.from.pod(0), front_name(call));
             *self
@@ -126,8 +130,6 @@ impl LocalMesh {
                 .fronts
                 .get(&front)
                 .ok_or_else(|| not_planned("the client's front"))?
-        } else if matches!(call.to, Destination::Host { .. }) {
-            return Ok(unreachable());
         } else {
             direct.unwrap_or_else(|| places::NOWHERE.into())
         };
@@ -272,6 +274,21 @@ fn pin_of(topology: &Topology, call: &Call) -> Option<Pin> {
 /// Bytes that no application understood carry no nonce; calls are made one at a time, so they are this call's.
 fn is_of_call(seen: &Seen, nonce: &str) -> bool {
     seen.nonce.as_deref().is_none_or(|seen| seen == nonce)
+}
+
+/// Whether what the call names has an address. A headless Service has none but those of its pods. A host that no
+/// object declares has none here; where only the registry is reachable it may have one, for it makes no difference.
+fn resolves(topology: &Topology, call: &Call, through_sidecar: bool) -> bool {
+    match &call.to {
+        Destination::Host { .. } => {
+            through_sidecar && topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly
+        }
+        Destination::Service { namespace, name, .. } => {
+            let service = topology.services.get(&(namespace.clone(), name.clone()));
+            service.is_none_or(|service| !service.headless) || !candidates(topology, call).is_empty()
+        }
+        Destination::Pod { .. } => true,
+    }
 }
 
 /// What a name that leads nowhere gives its caller.
