@@ -5,6 +5,7 @@
 
 pub mod call;
 pub mod envoy;
+pub mod explore;
 pub mod fault;
 pub mod istio;
 pub mod mesh;

@@ -2,6 +2,7 @@
 
 mod clean;
 mod exit;
+mod explore;
 mod interrupt;
 mod scenario;
 mod setup;
@@ -26,6 +27,8 @@ enum Command {
     Scenario(scenario::Scenario),
     /// Run every scenario as a test
     Suite(suite::Suite),
+    /// Hold predictions against real proxies in random small meshes
+    Explore(explore::Explore),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
     /// Remove what killed runs left behind
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
         Command::Suite(command) => command.run(),
+        Command::Explore(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Clean(command) => command.run(),
     };
