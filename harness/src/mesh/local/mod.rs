@@ -7,6 +7,8 @@ mod application;
 mod observe;
 mod places;
 mod pods;
+#[cfg(test)]
+mod recorded;
 mod resources;
 mod sidecar;
 
