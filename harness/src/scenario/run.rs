@@ -1,6 +1,6 @@
 //! Running a scenario: phase by phase, each call predicted, made, classified, and judged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -115,11 +115,7 @@ pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>,
         let found = options.only.is_some() && !calls.is_empty();
         phases.push(PlannedPhase {
             name: phase.name.clone(),
-            faults: state
-                .history
-                .active()
-                .map(|fault| fault.name().to_owned())
-                .collect(),
+            faults: state.faults_in_effect(),
             desired: Desired {
                 topology: Arc::new(state.topology.clone()),
                 conditions,
@@ -327,20 +323,21 @@ fn unobserved(planned: PlannedCall, cluster_domain: &str, evidence: Evidence) ->
 
 /// Claims about releases are not decided by a binary that stands in for one.
 fn undecided_claims(scenario: &Scenario, components: &[Component]) -> Vec<UndecidedClaim> {
-    let stand_ins: BTreeSet<String> = components
-        .iter()
-        .filter(|component| component.provenance == Provenance::StandIn)
-        .map(|component| {
-            format!(
-                "Envoy {} stands in for Istio {}",
-                component.envoy, component.istio
-            )
-        })
-        .collect();
+    let mut stand_ins: BTreeMap<&Version, BTreeSet<String>> = BTreeMap::new();
+    for component in components {
+        if component.provenance == Provenance::StandIn {
+            let releases = stand_ins.entry(&component.envoy).or_default();
+            releases.insert(component.istio.to_string());
+        }
+    }
     if stand_ins.is_empty() {
         return Vec::new();
     }
-    let reason = stand_ins.into_iter().collect::<Vec<_>>().join(", ");
+    let stand_ins = stand_ins.into_iter().map(|(envoy, releases)| {
+        let releases: Vec<String> = releases.into_iter().collect();
+        format!("Envoy {envoy} stands in for Istio {}", releases.join(" and "))
+    });
+    let reason = stand_ins.collect::<Vec<_>>().join(", ");
     let claims = scenario.file.metadata.claims.iter();
     claims
         .map(|claim| UndecidedClaim {
