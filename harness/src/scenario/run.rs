@@ -1,6 +1,7 @@
 //! Running a scenario: phase by phase, each call predicted, made, classified, and judged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -115,11 +116,7 @@ pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>,
         let found = options.only.is_some() && !calls.is_empty();
         phases.push(PlannedPhase {
             name: phase.name.clone(),
-            faults: state
-                .history
-                .active()
-                .map(|fault| fault.name().to_owned())
-                .collect(),
+            faults: state.faults_in_effect(),
             desired: Desired {
                 topology: Arc::new(state.topology.clone()),
                 conditions,
@@ -172,8 +169,9 @@ pub async fn execute(
     }
     let mut mesh = options.tier.open(settings)?;
     let result = run(scenario, &mut *mesh, options, progress).await;
+    let kept = mesh.directory().filter(|_| settings.keep).map(Path::to_owned);
     mesh.down().await;
-    result
+    Ok(ScenarioResult { kept, ..result? })
 }
 
 /// Runs a scenario on a mesh, telling `progress` of each phase as it ends. The mesh is left as the last phase left it.
@@ -211,6 +209,7 @@ pub async fn run(
         phases,
         millis: millis(started),
         reproduce: reproduce(scenario, options),
+        kept: None,
     })
 }
 
@@ -234,6 +233,7 @@ pub fn predict_only(scenario: &Scenario, options: &Options) -> Result<ScenarioRe
         phases,
         millis: millis(started),
         reproduce: format!("{} --predict-only", reproduce(scenario, options)),
+        kept: None,
     })
 }
 
@@ -250,6 +250,7 @@ pub fn not_run(scenario: &Scenario, options: &Options, reason: String) -> Scenar
         phases: Vec::new(),
         millis: 0.0,
         reproduce: reproduce(scenario, options),
+        kept: None,
     }
 }
 
@@ -327,20 +328,21 @@ fn unobserved(planned: PlannedCall, cluster_domain: &str, evidence: Evidence) ->
 
 /// Claims about releases are not decided by a binary that stands in for one.
 fn undecided_claims(scenario: &Scenario, components: &[Component]) -> Vec<UndecidedClaim> {
-    let stand_ins: BTreeSet<String> = components
-        .iter()
-        .filter(|component| component.provenance == Provenance::StandIn)
-        .map(|component| {
-            format!(
-                "Envoy {} stands in for Istio {}",
-                component.envoy, component.istio
-            )
-        })
-        .collect();
+    let mut stand_ins: BTreeMap<&Version, BTreeSet<String>> = BTreeMap::new();
+    for component in components {
+        if component.provenance == Provenance::StandIn {
+            let releases = stand_ins.entry(&component.envoy).or_default();
+            releases.insert(component.istio.to_string());
+        }
+    }
     if stand_ins.is_empty() {
         return Vec::new();
     }
-    let reason = stand_ins.into_iter().collect::<Vec<_>>().join(", ");
+    let stand_ins = stand_ins.into_iter().map(|(envoy, releases)| {
+        let releases: Vec<String> = releases.into_iter().collect();
+        format!("Envoy {envoy} stands in for Istio {}", releases.join(" and "))
+    });
+    let reason = stand_ins.collect::<Vec<_>>().join(", ");
     let claims = scenario.file.metadata.claims.iter();
     claims
         .map(|claim| UndecidedClaim {
