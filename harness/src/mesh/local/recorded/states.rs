@@ -91,7 +91,7 @@ spec: {serviceAccountName: ledger, containers: [{name: app}]}
 ",
         ..state("10b-headless-mixed")
     },
-    // Last: the fronts of subsets drain for minutes, and Envoy shows their route tables as long.
+    // Last: a front that is gone drains for a while, and Envoy shows its route table as long.
     State {
         subsets: &["v1", "v2"],
         ..state("06b-dr-subset")
