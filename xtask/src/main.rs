@@ -3,6 +3,7 @@
 mod clean;
 mod exit;
 mod interrupt;
+mod release;
 mod scenario;
 mod setup;
 mod suite;

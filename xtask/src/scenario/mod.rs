@@ -12,6 +12,7 @@ use meshproof::scenario::{Catalogue, load, workspace_root};
 use semver::Version;
 
 use crate::exit::{BadInput, Exit};
+use crate::release::release;
 
 /// Run scenarios, or list, check, and explain them.
 #[derive(Args, Debug)]
@@ -64,7 +65,7 @@ pub(crate) struct Scenario {
     repeat: u32,
 
     /// Give up on a scenario after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 
     /// Leave logs and configuration behind, and say where
@@ -92,7 +93,7 @@ pub(crate) struct Scenario {
     proxy: Vec<String>,
 
     /// Control plane release, in place of the scenario's
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", value_parser = release)]
     istio: Option<Version>,
 }
 

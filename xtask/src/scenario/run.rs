@@ -10,7 +10,7 @@ use meshproof::envoy::binary::{Overrides, TerminalProgress};
 use meshproof::mesh::{Settings, sweep};
 use meshproof::report::{self, Text};
 use meshproof::scenario::verdict::{PhaseResult, ScenarioResult, Verdict};
-use meshproof::scenario::{Causes, Options, Scenario, execute, predict_only};
+use meshproof::scenario::{Causes, Options, Scenario, execute, plan, predict_only, reproduce};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -34,6 +34,10 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
         only: command.only.clone(),
         istio: command.istio.clone(),
     };
+    for scenario in scenarios {
+        // An id that no call has is bad usage, found before anything is printed or started.
+        plan(scenario, &options)?;
+    }
     let printer = Printer {
         output: command.output,
         text: Text {
@@ -174,16 +178,20 @@ async fn run_one(
     if printer.live {
         printer.heading(scenario, options.tier.as_str());
     }
-    let reproduce = format!("cargo xtask scenario {} --on {}", scenario.name(), options.tier);
+    let mut reproduce = reproduce(scenario, options);
+    for (release, binary) in settings.overrides.iter() {
+        reproduce.push_str(&format!(" --proxy '{release}={}'", binary.display()));
+    }
     let progress = |phase: &PhaseResult| {
         if printer.live {
             printer.phase(phase, &reproduce);
         }
     };
     let running = execute(scenario, options, settings, progress);
-    let result = tokio::time::timeout(limit, running)
+    let mut result = tokio::time::timeout(limit, running)
         .await
         .with_context(|| format!("{} did not end within {limit:?} (see --timeout)", scenario.name()))??;
+    result.reproduce.clone_from(&reproduce);
     if printer.live {
         printer.footing(&result)?;
     }
