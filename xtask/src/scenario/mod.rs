@@ -11,6 +11,7 @@ use meshproof::mesh::Tier;
 use meshproof::scenario::{Catalogue, load, workspace_root};
 use semver::Version;
 
+use crate::colour::is_coloured;
 use crate::exit::{BadInput, Exit};
 use crate::release::release;
 
@@ -172,7 +173,7 @@ fn find<'a>(catalogue: &'a Catalogue, name: &str) -> Result<&'a meshproof::scena
 }
 
 fn mistakes(found: &[meshproof::scenario::Diagnostic]) -> BadInput {
-    let colour = crate::scenario::run::is_coloured(&std::io::stderr());
+    let colour = is_coloured(&std::io::stderr());
     let rendered: Vec<String> = found.iter().map(|mistake| mistake.render(colour)).collect();
     let count = match found.len() {
         1 => "1 mistake".to_owned(),

@@ -1,7 +1,6 @@
 //! Running scenarios and printing what came of it.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +14,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Output;
+use crate::colour::is_coloured;
 use crate::exit::Exit;
 use crate::interrupt::Interruptible;
-
-/// Whether text for `stream` may have colour.
-pub(super) fn is_coloured(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
 
 pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
     let options = Options {
