@@ -1,8 +1,10 @@
 //! The command line of meshproof. One file per command; what they do lives in the library.
 
 mod clean;
+mod colour;
 mod exit;
 mod interrupt;
+mod release;
 mod scenario;
 mod setup;
 mod suite;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(logs)
         .with_writer(std::io::stderr)
+        .with_ansi(colour::is_coloured(&std::io::stderr()))
         .init();
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
