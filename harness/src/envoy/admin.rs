@@ -71,6 +71,13 @@ impl Admin {
         Ok(text.lines().filter_map(parse_stat).collect())
     }
 
+    /// Whether the proxy is up. One whose socket does not answer yet is not.
+    pub(crate) async fn is_live(&self) -> bool {
+        self.get("/ready")
+            .await
+            .is_ok_and(|answer| answer.trim() == "LIVE")
+    }
+
     /// How much is still warming.
     pub(crate) async fn warming(&self) -> Result<Warming, AdminError> {
         const FILTER: &str = "^(cluster_manager.warming_clusters|listener_manager.total_listeners_warming)$";

@@ -262,6 +262,26 @@ impl Pods {
         self.pods.get_mut(pod)?.sidecar.as_mut()
     }
 
+    pub(super) const fn sidecars_started(&self) -> usize {
+        self.sidecars_started
+    }
+
+    /// The binaries of the running sidecars that were started after the first `known`.
+    pub(super) fn binaries_since(&self, known: usize) -> Vec<PathBuf> {
+        self.sidecars()
+            .filter(|sidecar| sidecar.number > known)
+            .map(|sidecar| sidecar.binary.path.clone())
+            .collect()
+    }
+
+    pub(super) fn process_ids(&self) -> Vec<u32> {
+        self.sidecars().filter_map(Sidecar::process_id).collect()
+    }
+
+    fn sidecars(&self) -> impl Iterator<Item = &Sidecar> {
+        self.pods.values().filter_map(|pod| pod.sidecar.as_ref())
+    }
+
     pub(super) fn components(&self) -> Vec<Component> {
         let mut components: Vec<Component> = self
             .pods

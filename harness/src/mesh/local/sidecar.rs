@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::call::PodName;
 use crate::envoy::admin::{Admin, Secrets};
 use crate::envoy::binary::EnvoyBinary;
+use crate::envoy::config::bootstrap::bootstrap;
 use crate::envoy::config::{
     Instruments, ROOT_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret,
 };
@@ -27,6 +28,8 @@ const ALIVE_CHECK: Duration = Duration::from_millis(20);
 /// A sidecar that runs.
 #[derive(Debug)]
 pub(super) struct Sidecar {
+    /// Counts the sidecars this mesh ever started.
+    pub(super) number: usize,
     pub(super) node: String,
     pub(super) binary: EnvoyBinary,
     pub(super) admin: Admin,
@@ -50,9 +53,11 @@ impl Sidecar {
         );
         let files = Files::new(folder, &label, number);
         let node = format!("sidecar~{pod}~{number}");
-        let process = EnvoyProcess::start(&binary.path, &node, files, control_plane).await?;
+        let config = bootstrap(&node, control_plane, &files.admin);
+        let process = EnvoyProcess::start(&binary.path, &node, files, &config).await?;
         let files = process.files();
         Ok(Self {
+            number,
             node,
             binary,
             admin: Admin::new(&files.admin),
@@ -60,6 +65,10 @@ impl Sidecar {
             debug_log: Tail::new(&files.log),
             process,
         })
+    }
+
+    pub(super) fn process_id(&self) -> Option<u32> {
+        self.process.id()
     }
 
     pub(super) fn instruments(&self, reuse_connections: bool) -> Instruments {
