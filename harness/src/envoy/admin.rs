@@ -115,13 +115,13 @@ impl Admin {
 
     /// The names of secrets that are in use, and of those still waited for.
     pub(crate) async fn secrets(&self) -> Result<Secrets, AdminError> {
+        let (active, warming) = tokio::try_join!(
+            self.secret_versions("dynamic_active_secrets"),
+            self.secret_versions("dynamic_warming_secrets")
+        )?;
         Ok(Secrets {
-            active: self.secret_versions("dynamic_active_secrets").await?,
-            warming: self
-                .secret_versions("dynamic_warming_secrets")
-                .await?
-                .into_keys()
-                .collect(),
+            active,
+            warming: warming.into_keys().collect(),
         })
     }
 

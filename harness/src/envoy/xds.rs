@@ -1,7 +1,7 @@
 //! The control plane: ADS and SDS over one unix socket, state of the world, ACK and NACK seen.
 //!
-//! A proxy is told its whole state whenever any of it changes, in the order CDS, EDS, LDS, RDS, as istiod does. An
-//! ACK means that Envoy accepted the words, not that they are in force; [`crate::envoy::admin`] tells the latter.
+//! A proxy is told all resources of a type whenever any of them changes, in the order CDS, EDS, LDS, RDS, as istiod
+//! does. An ACK means that Envoy accepted the words, not that they are in force; [`crate::envoy::admin`] tells the latter.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -63,15 +63,29 @@ pub enum XdsError {
 /// What one proxy is to know, and how far it has acknowledged it.
 #[derive(Default)]
 struct ProxyState {
-    /// Counts pushes; the version of every ADS resource type.
-    version: u64,
-    resources: HashMap<&'static str, BTreeMap<String, Any>>,
+    /// Per ADS resource type, and how often it has changed; a type that was never pushed is missing.
+    resources: HashMap<&'static str, (u64, BTreeMap<String, Any>)>,
     secrets: BTreeMap<String, (u64, Any)>,
     /// Newest acknowledged version per (type, secret name or empty).
     acknowledged: HashMap<(String, String), u64>,
     /// Resource names asked for, per type.
     subscribed: HashMap<String, Vec<String>>,
     refused: Option<(String, String)>,
+}
+
+/// Which of a proxy's resources a push changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Pushed {
+    clusters: bool,
+    endpoints: bool,
+    pub(crate) listeners: bool,
+    routes: bool,
+}
+
+impl Pushed {
+    pub(crate) const fn anything(self) -> bool {
+        self.clusters || self.endpoints || self.listeners || self.routes
+    }
 }
 
 /// A running control plane.
@@ -130,8 +144,8 @@ impl ControlPlane {
         Ok(Self { shared, server })
     }
 
-    /// Tells `node` its whole ADS state. Returns whether anything changed.
-    pub(crate) fn push(&self, node: &str, resources: Resources) -> bool {
+    /// Tells `node` its whole ADS state, as far as it is new to it. Returns what is.
+    pub(crate) fn push(&self, node: &str, resources: Resources) -> Pushed {
         let packed = HashMap::from([
             (CDS, named(resources.clusters, |cluster| cluster.name.clone())),
             (
@@ -143,14 +157,34 @@ impl ControlPlane {
         ]);
         let mut proxies = self.shared.proxies();
         let proxy = proxies.entry(node.to_owned()).or_default();
-        if proxy.version > 0 && proxy.resources == packed {
-            return false;
+        let differs = |kind| {
+            let known = proxy.resources.get(kind).map(|(_, known)| known);
+            known != packed.get(kind)
+        };
+        let changed = Pushed {
+            clusters: differs(CDS),
+            endpoints: differs(EDS),
+            listeners: differs(LDS),
+            routes: differs(RDS),
+        };
+        for (kind, resources) in packed {
+            // A cluster that warms waits for its endpoints, a listener for its routes, even for the same as before.
+            let owed = match kind {
+                CDS => changed.clusters,
+                EDS => changed.clusters || changed.endpoints,
+                LDS => changed.listeners,
+                _ => changed.listeners || changed.routes,
+            };
+            if owed {
+                let version = proxy.version(kind) + 1;
+                proxy.resources.insert(kind, (version, resources));
+            }
         }
-        proxy.resources = packed;
-        proxy.version += 1;
         drop(proxies);
-        self.shared.tick();
-        true
+        if changed.anything() {
+            self.shared.tick();
+        }
+        changed
     }
 
     /// Tells `node` one secret. Returns whether it is new to it.
@@ -235,7 +269,7 @@ impl ProxyState {
             let owed = *kind == CDS
                 || *kind == LDS
                 || self.subscribed.get(*kind).is_some_and(|names| !names.is_empty());
-            owed && self.acknowledged_version(kind, "") < self.version
+            owed && self.acknowledged_version(kind, "") < self.version(kind)
         });
         let secrets = self.secrets.iter().filter(|(name, (version, _))| {
             let asked = self.subscribed.get(SDS).is_some_and(|names| names.contains(name));
@@ -245,6 +279,14 @@ impl ProxyState {
             .map(|kind| short(kind).to_owned())
             .chain(secrets.map(|(name, _)| format!("secret {name}")))
             .collect()
+    }
+
+    /// The newest version of a resource type; 0 if it was never pushed.
+    fn version(&self, kind: &str) -> u64 {
+        self.resources
+            .get(kind)
+            .map(|(version, _)| *version)
+            .unwrap_or_default()
     }
 
     fn acknowledged_version(&self, kind: &str, name: &str) -> u64 {

@@ -100,14 +100,14 @@ impl LocalMesh {
 
     /// Pushes, waits, and looks where listeners are, until nothing moves any more.
     async fn settle(&mut self, desired: &Desired) -> Result<(), MeshError> {
+        self.places.applications = self.pods.applications();
         for _ in 0..ROUNDS {
             self.pods.push(&self.control, desired, &self.places);
             self.pods.in_force(&self.control).await?;
-            let places = self.pods.places().await?;
-            if places == self.places {
+            let places = std::mem::replace(&mut self.places, self.pods.places());
+            if self.places.lead_to_the_same_as(&places) {
                 return Ok(());
             }
-            self.places = places;
         }
         Err(MeshError::Unsettled {
             seen: self.places.sidecars.values().copied().collect(),
@@ -124,8 +124,9 @@ impl LocalMesh {
         if self.pods.is_pinned(&client, pin.as_ref()) {
             return Ok(());
         }
-        self.pods.pin(&client, pin);
-        self.settle(desired).await
+        self.pods
+            .pin(&self.control, desired, &self.places, &client, pin)
+            .await
     }
 
     async fn dial(&mut self, desired: &Desired, call: &Call, nonce: &str) -> Result<Caller, MeshError> {

@@ -10,7 +10,7 @@ use crate::envoy::admin::{Admin, Secrets};
 use crate::envoy::binary::EnvoyBinary;
 use crate::envoy::config::bootstrap::bootstrap;
 use crate::envoy::config::{
-    Instruments, ROOT_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret,
+    Instruments, ROOT_SECRET, Resources, WORKLOAD_SECRET, certificate_secret, validation_secret,
 };
 use crate::envoy::logs::Tail;
 use crate::envoy::process::{EnvoyProcess, Files};
@@ -35,7 +35,18 @@ pub(super) struct Sidecar {
     pub(super) admin: Admin,
     pub(super) access_log: Tail,
     pub(super) debug_log: Tail,
+    /// Where its listeners are, by name, when it was last seen in force.
+    pub(super) listeners: BTreeMap<String, SocketAddr>,
     process: EnvoyProcess,
+    /// What it was told and has not been seen to follow yet.
+    told: Told,
+}
+
+/// What is new to a sidecar.
+#[derive(Debug, Default)]
+struct Told {
+    anything: bool,
+    listeners: bool,
 }
 
 impl Sidecar {
@@ -63,7 +74,9 @@ impl Sidecar {
             admin: Admin::new(&files.admin),
             access_log: Tail::new(&files.access_log),
             debug_log: Tail::new(&files.log),
+            listeners: BTreeMap::new(),
             process,
+            told: Told::default(),
         })
     }
 
@@ -78,27 +91,42 @@ impl Sidecar {
         }
     }
 
-    /// Hands the sidecar its certificate and its roots. Returns whether either is new to it.
-    pub(super) fn push_secrets(&self, control: &ControlPlane, issued: &Issued) -> bool {
+    /// Tells the sidecar what it should know.
+    pub(super) fn push(&mut self, control: &ControlPlane, resources: Resources) {
+        let pushed = control.push(&self.node, resources);
+        self.told.anything |= pushed.anything();
+        self.told.listeners |= pushed.listeners;
+    }
+
+    /// Hands the sidecar its certificate and its roots.
+    pub(super) fn push_secrets(&mut self, control: &ControlPlane, issued: &Issued) {
         let certificate = certificate_secret(
             WORKLOAD_SECRET,
             &issued.certificate_chain,
             issued.private_key.pem(),
         );
         let roots = validation_secret(ROOT_SECRET, &issued.trust_bundle);
-        let new_certificate = control.push_secret(&self.node, certificate);
-        control.push_secret(&self.node, roots) || new_certificate
+        for secret in [certificate, roots] {
+            self.told.anything |= control.push_secret(&self.node, secret);
+        }
     }
 
-    /// Waits until all that the sidecar was told is acknowledged and in force.
+    /// Waits until all that the sidecar was told is acknowledged and in force. One that was told nothing new since
+    /// it was last seen in force still is.
     pub(super) async fn in_force(&mut self, control: &ControlPlane) -> Result<(), MeshError> {
+        if !self.told.anything {
+            return Ok(());
+        }
         let deadline = tokio::time::Instant::now() + IN_FORCE_DEADLINE;
         self.acknowledged(control, deadline).await?;
         loop {
-            let warming = self.admin.warming().await?;
-            let secrets = self.admin.secrets().await?;
+            let (warming, secrets) = tokio::try_join!(self.admin.warming(), self.admin.secrets())?;
             let stale = stale_secrets(&secrets, control, &self.node);
             if warming.is_done() && stale.is_empty() {
+                if self.told.listeners {
+                    self.listeners = self.admin.listeners().await?;
+                }
+                self.told = Told::default();
                 return Ok(());
             }
             if tokio::time::Instant::now() > deadline {
@@ -130,11 +158,6 @@ impl Sidecar {
                 }
             }
         }
-    }
-
-    /// Where its listeners are, by name.
-    pub(super) async fn listeners(&self) -> Result<BTreeMap<String, SocketAddr>, MeshError> {
-        Ok(self.admin.listeners().await?)
     }
 
     pub(super) async fn stop(self, control: &ControlPlane) {
