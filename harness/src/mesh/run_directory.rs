@@ -40,6 +40,7 @@ pub enum RunDirectoryError {
 #[derive(Debug)]
 pub struct RunDirectory {
     folder: TempDir,
+    keep: bool,
     /// Locked as long as this run lives; the lock is what tells a sweep that the owner is alive.
     _lock: File,
 }
@@ -69,7 +70,11 @@ impl RunDirectory {
         let mut lock = File::create(folder.path().join(LOCK)).map_err(failed)?;
         lock.lock().map_err(failed)?;
         write!(lock, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { folder, _lock: lock })
+        Ok(Self {
+            folder,
+            keep,
+            _lock: lock,
+        })
     }
 
     /// Where it is.
@@ -79,10 +84,19 @@ impl RunDirectory {
     }
 }
 
+impl Drop for RunDirectory {
+    fn drop(&mut self) {
+        if self.keep {
+            // Without a lock it is no run's any more, and no sweep touches it. Failing that, the next sweep removes it.
+            let _ = std::fs::remove_file(self.path().join(LOCK));
+        }
+    }
+}
+
 /// Removes what runs left behind whose harness was killed: their proxies, where the system did not end them with
 /// their parent, and their directories. Returns the directories removed.
 ///
-/// A directory kept on purpose is removed too: its owner is gone.
+/// A directory that was kept on purpose is the user's and stays.
 #[must_use]
 pub fn sweep() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(std::env::temp_dir())
@@ -167,11 +181,18 @@ mod tests {
     #[test]
     fn a_living_run_is_not_swept_and_an_abandoned_one_is() {
         let living = RunDirectory::create(false).unwrap();
-        let kept = RunDirectory::create(true).unwrap();
-        let abandoned = kept.path().to_owned();
         assert!(!is_abandoned(living.path()));
+        let abandoned = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap();
+        std::fs::write(abandoned.path().join(LOCK), "1").unwrap();
+        assert!(is_run_directory(abandoned.path()) && is_abandoned(abandoned.path()));
+    }
+
+    #[test]
+    fn a_kept_run_directory_is_nobodys_to_sweep() {
+        let kept = RunDirectory::create(true).unwrap();
+        let path = kept.path().to_owned();
         drop(kept);
-        assert!(is_abandoned(&abandoned));
-        std::fs::remove_dir_all(&abandoned).unwrap();
+        assert!(path.exists() && !is_run_directory(&path));
+        std::fs::remove_dir_all(&path).unwrap();
     }
 }

@@ -51,6 +51,9 @@ impl Text {
                 component.workload, component.istio, component.envoy, component.provenance
             );
         }
+        if let Some(kept) = &result.kept {
+            let _ = writeln!(text, "  logs and configuration are kept in {}", kept.display());
+        }
         text.push_str(&undecided_claims(&result.undecided_claims));
         let _ = write!(text, "{} {}", self.verdict(result.verdict), result.scenario);
         match &result.reason {

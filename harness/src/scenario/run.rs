@@ -1,6 +1,7 @@
 //! Running a scenario: phase by phase, each call predicted, made, classified, and judged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -168,8 +169,9 @@ pub async fn execute(
     }
     let mut mesh = options.tier.open(settings)?;
     let result = run(scenario, &mut *mesh, options, progress).await;
+    let kept = mesh.directory().filter(|_| settings.keep).map(Path::to_owned);
     mesh.down().await;
-    result
+    Ok(ScenarioResult { kept, ..result? })
 }
 
 /// Runs a scenario on a mesh, telling `progress` of each phase as it ends. The mesh is left as the last phase left it.
@@ -207,6 +209,7 @@ pub async fn run(
         phases,
         millis: millis(started),
         reproduce: reproduce(scenario, options),
+        kept: None,
     })
 }
 
@@ -230,6 +233,7 @@ pub fn predict_only(scenario: &Scenario, options: &Options) -> Result<ScenarioRe
         phases,
         millis: millis(started),
         reproduce: format!("{} --predict-only", reproduce(scenario, options)),
+        kept: None,
     })
 }
 
@@ -246,6 +250,7 @@ pub fn not_run(scenario: &Scenario, options: &Options, reason: String) -> Scenar
         phases: Vec::new(),
         millis: 0.0,
         reproduce: reproduce(scenario, options),
+        kept: None,
     }
 }
 

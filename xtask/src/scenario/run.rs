@@ -87,7 +87,10 @@ fn finish(
             ));
         }
     }
-    if results.iter().any(|result| result.verdict == Verdict::Falsified) {
+    let steady = scenarios
+        .iter()
+        .all(|scenario| is_steady(scenario, results, printer));
+    if !steady || results.iter().any(|result| result.verdict == Verdict::Falsified) {
         return Ok(Exit::Falsified);
     }
     let missing = results.iter().any(|result| result.verdict == Verdict::NotRun);
@@ -97,6 +100,18 @@ fn finish(
     } else {
         Exit::Held
     })
+}
+
+/// Whether every run of a scenario showed the same; where not, says what differed.
+fn is_steady(scenario: &Scenario, results: &[ScenarioResult], printer: Printer) -> bool {
+    let mut runs = results.iter().filter(|result| result.scenario == scenario.name());
+    let Some(first) = runs.next() else { return true };
+    let mut steady = true;
+    for (id, once, again) in runs.flat_map(|run| first.differences(run)) {
+        printer.note(&format!("not the same every time: {id} was {once}, then {again}"));
+        steady = false;
+    }
+    steady
 }
 
 fn predictions(
