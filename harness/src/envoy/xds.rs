@@ -63,7 +63,9 @@ pub enum XdsError {
 /// What one proxy is to know, and how far it has acknowledged it.
 #[derive(Default)]
 struct ProxyState {
-    /// Per ADS resource type, and how often it has changed; a type that was never pushed is missing.
+    /// What it was last told. Messages are compared and not their encoding, in which maps have no order.
+    told: Option<Resources>,
+    /// The same by type, packed, with the number of times it has changed.
     resources: HashMap<&'static str, (u64, BTreeMap<String, Any>)>,
     secrets: BTreeMap<String, (u64, Any)>,
     /// Newest acknowledged version per (type, secret name or empty).
@@ -76,7 +78,7 @@ struct ProxyState {
 /// Which of a proxy's resources a push changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Pushed {
-    clusters: bool,
+    pub(crate) clusters: bool,
     endpoints: bool,
     pub(crate) listeners: bool,
     routes: bool,
@@ -146,45 +148,38 @@ impl ControlPlane {
 
     /// Tells `node` its whole ADS state, as far as it is new to it. Returns what is.
     pub(crate) fn push(&self, node: &str, resources: Resources) -> Pushed {
-        let packed = HashMap::from([
-            (CDS, named(resources.clusters, |cluster| cluster.name.clone())),
-            (
-                EDS,
-                named(resources.endpoints, |endpoints| endpoints.cluster_name.clone()),
-            ),
-            (LDS, named(resources.listeners, |listener| listener.name.clone())),
-            (RDS, named(resources.routes, |routes| routes.name.clone())),
-        ]);
         let mut proxies = self.shared.proxies();
         let proxy = proxies.entry(node.to_owned()).or_default();
-        let differs = |kind| {
-            let known = proxy.resources.get(kind).map(|(_, known)| known);
-            known != packed.get(kind)
+        let told = proxy.told.as_ref();
+        let pushed = Pushed {
+            clusters: told.is_none_or(|told| told.clusters != resources.clusters),
+            endpoints: told.is_none_or(|told| told.endpoints != resources.endpoints),
+            listeners: told.is_none_or(|told| told.listeners != resources.listeners),
+            routes: told.is_none_or(|told| told.routes != resources.routes),
         };
-        let changed = Pushed {
-            clusters: differs(CDS),
-            endpoints: differs(EDS),
-            listeners: differs(LDS),
-            routes: differs(RDS),
-        };
-        for (kind, resources) in packed {
-            // A cluster that warms waits for its endpoints, a listener for its routes, even for the same as before.
-            let owed = match kind {
-                CDS => changed.clusters,
-                EDS => changed.clusters || changed.endpoints,
-                LDS => changed.listeners,
-                _ => changed.listeners || changed.routes,
-            };
-            if owed {
-                let version = proxy.version(kind) + 1;
-                proxy.resources.insert(kind, (version, resources));
-            }
+        if !pushed.anything() {
+            return pushed;
         }
+        if pushed.clusters {
+            proxy.owe(CDS, named(&resources.clusters, |cluster| &cluster.name));
+        }
+        // A cluster that warms waits for its endpoints, a listener for its routes, even for the same as before.
+        if pushed.clusters || pushed.endpoints {
+            proxy.owe(
+                EDS,
+                named(&resources.endpoints, |endpoints| &endpoints.cluster_name),
+            );
+        }
+        if pushed.listeners {
+            proxy.owe(LDS, named(&resources.listeners, |listener| &listener.name));
+        }
+        if pushed.listeners || pushed.routes {
+            proxy.owe(RDS, named(&resources.routes, |routes| &routes.name));
+        }
+        proxy.told = Some(resources);
         drop(proxies);
-        if changed.anything() {
-            self.shared.tick();
-        }
-        changed
+        self.shared.tick();
+        pushed
     }
 
     /// Tells `node` one secret. Returns whether it is new to it.
@@ -281,6 +276,11 @@ impl ProxyState {
             .collect()
     }
 
+    fn owe(&mut self, kind: &'static str, resources: BTreeMap<String, Any>) {
+        let version = self.version(kind) + 1;
+        self.resources.insert(kind, (version, resources));
+    }
+
     /// The newest version of a resource type; 0 if it was never pushed.
     fn version(&self, kind: &str) -> u64 {
         self.resources
@@ -297,10 +297,10 @@ impl ProxyState {
     }
 }
 
-fn named<M: Message + Name>(resources: Vec<M>, name: impl Fn(&M) -> String) -> BTreeMap<String, Any> {
+fn named<M: Clone + Message + Name>(resources: &[M], name: impl Fn(&M) -> &String) -> BTreeMap<String, Any> {
     resources
-        .into_iter()
-        .map(|resource| (name(&resource), pack_any(resource)))
+        .iter()
+        .map(|resource| (name(resource).clone(), pack_any(resource.clone())))
         .collect()
 }
 
@@ -368,5 +368,30 @@ impl SecretDiscoveryService for Service {
         _: Request<DiscoveryRequest>,
     ) -> Result<Response<DiscoveryResponse>, Status> {
         Err(Status::unimplemented("the bootstrap asks for a stream"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envoy::config::{Instruments, inbound_passthrough};
+
+    #[tokio::test]
+    async fn what_a_proxy_knows_it_is_not_told_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let control = ControlPlane::start(&folder.path().join("xds")).unwrap();
+        let instruments = Instruments {
+            access_log: "/run/access.log".into(),
+            reuse_connections: false,
+        };
+        let told = || Resources {
+            clusters: vec![inbound_passthrough(&instruments)],
+            ..Resources::default()
+        };
+        assert!(control.push("a", told()).anything());
+        assert!(!control.push("a", told()).anything());
+        assert!(control.push("b", told()).anything());
+        let pushed = control.push("a", Resources::default());
+        assert!(pushed.clusters && !pushed.listeners, "{pushed:?}");
     }
 }

@@ -242,6 +242,7 @@ impl Mesh for LocalMesh {
         self.pods
             .push_secrets(&self.control, authority, &desired.conditions)?;
         self.settle(&desired).await?;
+        self.pods.left().await;
         self.desired = Some(desired);
         Ok(())
     }

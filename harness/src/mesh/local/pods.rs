@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 use semver::Version;
+use tokio::task::JoinSet;
 
 use crate::call::PodName;
 use crate::envoy::binary::{EnvoyBinary, Store};
@@ -42,6 +43,8 @@ pub(super) struct Pods {
     binaries: BTreeMap<Version, EnvoyBinary>,
     pins: BTreeMap<PodName, Pin>,
     sidecars_started: usize,
+    /// The ends of pods that are leaving. They share nothing with those that come, who need not wait for them.
+    leaving: JoinSet<()>,
 }
 
 impl Pods {
@@ -54,10 +57,11 @@ impl Pods {
             binaries: BTreeMap::new(),
             pins: BTreeMap::new(),
             sidecars_started: 0,
+            leaving: JoinSet::new(),
         }
     }
 
-    /// Ends pods that should not be, or not as they are, and starts those that should.
+    /// Begins to end pods that should not be, or not as they are, and starts those that should.
     pub(super) async fn replace(
         &mut self,
         control: &ControlPlane,
@@ -82,9 +86,10 @@ impl Pods {
             })
             .map(|(name, _)| name.clone())
             .collect();
-        let mut leaving = Vec::new();
         for name in outdated {
-            leaving.extend(self.pods.remove(&name));
+            if let Some(pod) = self.pods.remove(&name) {
+                pod.leave(control, &mut self.leaving);
+            }
             self.pins.remove(&name);
         }
         let mut coming = Vec::new();
@@ -93,8 +98,6 @@ impl Pods {
                 coming.push((name.clone(), workload, self.sidecar_of(&name, workload)?));
             }
         }
-        // They share nothing, so those that come need not wait for those that leave.
-        let leave = join_all(leaving.into_iter().map(|pod| pod.stop(control)));
         let come = try_join_all(coming.into_iter().map(|(name, workload, sidecar)| async move {
             let sidecar = match sidecar {
                 Some(sidecar) => Some(sidecar.await?),
@@ -108,8 +111,7 @@ impl Pods {
             };
             Ok::<_, MeshError>((name, pod))
         }));
-        let (_, come) = tokio::join!(leave, come);
-        self.pods.extend(come?);
+        self.pods.extend(come.await?);
         self.start_applications(desired).await
     }
 
@@ -333,8 +335,15 @@ impl Pods {
     }
 
     pub(super) async fn stop(&mut self, control: &ControlPlane) {
-        let pods = std::mem::take(&mut self.pods);
-        join_all(pods.into_values().map(|pod| pod.stop(control))).await;
+        for pod in std::mem::take(&mut self.pods).into_values() {
+            pod.leave(control, &mut self.leaving);
+        }
+        self.left().await;
+    }
+
+    /// Waits until no pod is left of those that were replaced.
+    pub(super) async fn left(&mut self) {
+        while self.leaving.join_next().await.is_some() {}
     }
 }
 
@@ -354,13 +363,19 @@ impl Pod {
         }
     }
 
-    async fn stop(self, control: &ControlPlane) {
-        if let Some(sidecar) = self.sidecar {
-            sidecar.stop(control).await;
+    /// Begins to end the pod; `leaving` tells when it has.
+    fn leave(self, control: &ControlPlane, leaving: &mut JoinSet<()>) {
+        if let Some(sidecar) = &self.sidecar {
+            control.forget(&sidecar.node);
         }
-        for application in self.applications.into_values() {
-            application.stop().await;
-        }
+        leaving.spawn(async move {
+            if let Some(sidecar) = self.sidecar {
+                sidecar.stop().await;
+            }
+            for application in self.applications.into_values() {
+                application.stop().await;
+            }
+        });
     }
 }
 

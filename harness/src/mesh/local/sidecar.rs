@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::call::PodName;
-use crate::envoy::admin::{Admin, Secrets};
+use crate::envoy::AdminError;
+use crate::envoy::admin::Admin;
 use crate::envoy::binary::EnvoyBinary;
 use crate::envoy::config::bootstrap::bootstrap;
 use crate::envoy::config::{
@@ -46,6 +47,8 @@ pub(super) struct Sidecar {
 #[derive(Debug, Default)]
 struct Told {
     anything: bool,
+    /// Something that may use secrets, or a secret.
+    secrets: bool,
     listeners: bool,
 }
 
@@ -95,6 +98,7 @@ impl Sidecar {
     pub(super) fn push(&mut self, control: &ControlPlane, resources: Resources) {
         let pushed = control.push(&self.node, resources);
         self.told.anything |= pushed.anything();
+        self.told.secrets |= pushed.clusters || pushed.listeners;
         self.told.listeners |= pushed.listeners;
     }
 
@@ -107,7 +111,9 @@ impl Sidecar {
         );
         let roots = validation_secret(ROOT_SECRET, &issued.trust_bundle);
         for secret in [certificate, roots] {
-            self.told.anything |= control.push_secret(&self.node, secret);
+            let is_new = control.push_secret(&self.node, secret);
+            self.told.anything |= is_new;
+            self.told.secrets |= is_new;
         }
     }
 
@@ -120,8 +126,7 @@ impl Sidecar {
         let deadline = tokio::time::Instant::now() + IN_FORCE_DEADLINE;
         self.acknowledged(control, deadline).await?;
         loop {
-            let (warming, secrets) = tokio::try_join!(self.admin.warming(), self.admin.secrets())?;
-            let stale = stale_secrets(&secrets, control, &self.node);
+            let (warming, stale) = tokio::try_join!(self.admin.warming(), self.stale_secrets(control))?;
             if warming.is_done() && stale.is_empty() {
                 if self.told.listeners {
                     self.listeners = self.admin.listeners().await?;
@@ -139,6 +144,20 @@ impl Sidecar {
             self.process.check_alive()?;
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Secrets it uses in an older version than it was told: an acknowledged secret is not yet one in use.
+    async fn stale_secrets(&self, control: &ControlPlane) -> Result<Vec<String>, AdminError> {
+        if !self.told.secrets {
+            return Ok(Vec::new());
+        }
+        let secrets = self.admin.secrets().await?;
+        let outdated = secrets.active.into_iter().filter(|(name, version)| {
+            control
+                .secret_version(&self.node, name)
+                .is_some_and(|told| told.to_string() != *version)
+        });
+        Ok(outdated.map(|(name, _)| name).chain(secrets.warming).collect())
     }
 
     async fn acknowledged(
@@ -160,8 +179,7 @@ impl Sidecar {
         }
     }
 
-    pub(super) async fn stop(self, control: &ControlPlane) {
-        control.forget(&self.node);
+    pub(super) async fn stop(self) {
         self.process.stop().await;
     }
 
@@ -172,19 +190,4 @@ impl Sidecar {
             waiting_for,
         }
     }
-}
-
-/// Secrets the sidecar uses in an older version than it was told: an acknowledged secret is not yet one in use.
-fn stale_secrets(secrets: &Secrets, control: &ControlPlane, node: &str) -> Vec<String> {
-    secrets
-        .active
-        .iter()
-        .filter(|(name, version)| {
-            control
-                .secret_version(node, name)
-                .is_some_and(|told| told.to_string() != **version)
-        })
-        .map(|(name, _)| name.clone())
-        .chain(secrets.warming.iter().cloned())
-        .collect()
 }
