@@ -1,5 +1,6 @@
 //! The command line of meshproof. One file per command; what they do lives in the library.
 
+mod bench;
 mod clean;
 mod colour;
 mod exit;
@@ -30,6 +31,8 @@ enum Command {
     Suite(suite::Suite),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
+    /// Measure, against what cannot be avoided
+    Bench(bench::Bench),
     /// Remove what killed runs left behind
     Clean(clean::Clean),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Scenario(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Setup(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),
     };
     exit::code(result)
