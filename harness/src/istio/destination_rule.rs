@@ -10,6 +10,7 @@ use super::finding::Finding;
 use super::host;
 use super::peer_authentication::{age_key, finding};
 use super::releases;
+use super::rule_id::RuleId;
 use crate::snapshot::api::{DestinationRuleSpec, Subset, TrafficPolicy, WorkloadSelector};
 use crate::snapshot::{MeshConfig, Object, ObjectRef, Snapshot, Stored};
 
@@ -97,17 +98,17 @@ impl DestinationRules {
         client: &Client<'_>,
         host: &str,
         service_namespace: &str,
-    ) -> Option<(&Rule, &'static str)> {
+    ) -> Option<(&Rule, RuleId)> {
         let own = match client.namespace == self.root_namespace {
             true => Some(&self.root_private),
             false => self.local.get(client.namespace),
         };
         if let Some(rules) = own.and_then(|rules| rules.most_specific(host)) {
-            return Some((client.pick(rules.iter())?, "destination-rule.client-namespace"));
+            return Some((client.pick(rules.iter())?, RuleId::DestinationRuleClientNamespace));
         }
         let places = [
-            (service_namespace, "destination-rule.service-namespace"),
-            (self.root_namespace.as_str(), "destination-rule.root-namespace"),
+            (service_namespace, RuleId::DestinationRuleServiceNamespace),
+            (self.root_namespace.as_str(), RuleId::DestinationRuleRootNamespace),
         ];
         for (place, id) in places {
             let Some(rules) = self

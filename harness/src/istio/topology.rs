@@ -6,7 +6,7 @@ use semver::Version;
 
 use super::destination_rule::DestinationRules;
 use super::finding::Finding;
-use super::outbound::Cluster;
+use super::outbound::{Cluster, Pods};
 use super::peer_authentication::PeerAuthentications;
 use super::policy::{Inbound, ListenerClass, Outbound};
 use super::service::{self, Service, ServicePort};
@@ -129,7 +129,7 @@ impl Topology {
             .get(client)
             .filter(|workload| workload.has_sidecar())?;
         let service = self.services.get(&(namespace.to_owned(), service.to_owned()))?;
-        Some(Cluster::of(self, client, service, service.port(port)?, subset)?.outbound())
+        Some(Cluster::of(self, client, service, service.port(port)?, subset)?.outbound(Pods::Every))
     }
 
     /// The Service of that full name.
