@@ -11,6 +11,7 @@ mod host;
 mod identity;
 mod inbound;
 mod injection;
+pub mod matrix;
 mod outbound;
 mod peer_authentication;
 pub mod policy;

@@ -199,33 +199,20 @@ impl<'a> Cluster<'a> {
     }
 
     fn all_endpoints_have_tls_mode(&self) -> bool {
-        let workloads = || {
-            self.service
-                .workloads
-                .iter()
-                .filter_map(|name| self.topology.workloads.get(name))
-        };
-        let mut behind_port = workloads()
-            .filter(|it| it.replicas > 0 && self.port.pod_port(it).is_some())
-            .peekable();
-        behind_port.peek().is_some() && behind_port.all(|workload| workload.tls_mode)
+        let mut behind = self.topology.behind(self.service, self.port).peekable();
+        behind.peek().is_some() && behind.all(|(workload, _)| workload.tls_mode)
     }
 
     fn endpoints(&self, pods: Pods) -> Vec<Endpoint> {
         let mut endpoints = Vec::new();
-        for workload in self
-            .service
-            .workloads
-            .iter()
-            .filter_map(|name| self.topology.workloads.get(name))
-        {
+        for (workload, port) in self.topology.behind(self.service, self.port) {
             let in_subset = self.subset.is_none_or(|subset| {
                 subset
                     .labels
                     .iter()
                     .all(|(key, value)| workload.labels.get(key) == Some(value))
             });
-            if let Some(port) = self.port.pod_port(workload).filter(|_| in_subset) {
+            if in_subset {
                 let tls_mode = self.marks(workload, port);
                 let count = match pods {
                     Pods::Every => workload.replicas,

@@ -76,18 +76,26 @@ impl Topology {
     /// The pods behind a Service port, and their ports.
     #[must_use]
     pub fn endpoints(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
-        let mut endpoints = Vec::new();
-        for workload in service
+        self.behind(service, port)
+            .flat_map(|(workload, pod_port)| {
+                (0..workload.replicas).map(move |ordinal| (workload.name.pod(ordinal), pod_port))
+            })
+            .collect()
+    }
+
+    /// The workloads behind a Service port that have pods, and the pod port.
+    pub(super) fn behind<'a>(
+        &'a self,
+        service: &'a Service,
+        port: &'a ServicePort,
+    ) -> impl Iterator<Item = (&'a Workload, u16)> {
+        let workloads = service
             .workloads
             .iter()
-            .filter_map(|name| self.workloads.get(name))
-        {
-            if let Some(pod_port) = port.pod_port(workload) {
-                endpoints
-                    .extend((0..workload.replicas).map(|ordinal| (workload.name.pod(ordinal), pod_port)));
-            }
-        }
-        endpoints
+            .filter_map(|name| self.workloads.get(name));
+        workloads
+            .filter(|workload| workload.replicas > 0)
+            .filter_map(|workload| Some((workload, port.pod_port(workload)?)))
     }
 
     /// The SPIFFE id that istiod issues to a workload's pods.

@@ -228,13 +228,9 @@ impl Caller<'_> {
 
     /// One pod of each workload behind a Service port, and its port.
     fn endpoints(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
-        let workloads = service
-            .workloads
-            .iter()
-            .filter_map(|name| self.topology.workloads.get(name));
-        workloads
-            .filter(|workload| workload.replicas > 0)
-            .filter_map(|workload| Some((workload.name.pod(0), port.pod_port(workload)?)))
+        let behind = self.topology.behind(service, port);
+        behind
+            .map(|(workload, pod_port)| (workload.name.pod(0), pod_port))
             .collect()
     }
 
