@@ -3,6 +3,7 @@
 mod clean;
 mod exit;
 mod interrupt;
+mod predict;
 mod scenario;
 mod setup;
 mod suite;
@@ -24,6 +25,8 @@ struct Xtask {
 enum Command {
     /// Run scenarios, or list, check, and explain them
     Scenario(scenario::Scenario),
+    /// Predict what becomes of calls, and which objects decide it
+    Predict(predict::Predict),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Fetch the pinned Envoy binaries, or take them from a folder
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         .init();
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
+        Command::Predict(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Clean(command) => command.run(),

@@ -100,7 +100,18 @@ pub fn resolve<'a>(
     }
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    fn of_service(service: &'a Service, port: u16) -> Self {
+        Self {
+            destination: Destination::Service {
+                namespace: service.namespace.clone(),
+                name: service.name.clone(),
+                port,
+            },
+            service: Some(service),
+        }
+    }
+
     fn host(host: &str, port: u16) -> Self {
         Self {
             destination: Destination::Host {
@@ -117,23 +128,12 @@ fn every_service(port: u16, topology: &Topology) -> Result<Vec<Target<'_>>, Addr
         .services
         .values()
         .filter(|service| service.port(port).is_some())
-        .map(|service| of_service(service, port))
+        .map(|service| Target::of_service(service, port))
         .collect();
     if found.is_empty() {
         return Err(AddressError::NothingMatches(port));
     }
     Ok(found)
-}
-
-fn of_service(service: &Service, port: u16) -> Target<'_> {
-    Target {
-        destination: Destination::Service {
-            namespace: service.namespace.clone(),
-            name: service.name.clone(),
-            port,
-        },
-        service: Some(service),
-    }
 }
 
 fn service<'a>(
@@ -153,7 +153,7 @@ fn service<'a>(
     let key = (namespace.to_owned(), name.to_owned());
     if let Some(service) = topology.services.get(&key) {
         return match service.port(port) {
-            Some(_) => Ok(of_service(service, port)),
+            Some(_) => Ok(Target::of_service(service, port)),
             None => Err(AddressError::NoPort {
                 service: format!("{namespace}/{name}"),
                 port,

@@ -176,6 +176,9 @@ impl<'a> Cluster<'a> {
                     object: None,
                     rule: RuleId::AutoMtlsEndpoint,
                 });
+                if self.endpoint_mode().is_some() {
+                    self.decided_by_rule(RuleId::AutoMtlsEndpointByRule);
+                }
                 ClientTls::Auto(origination)
             }
             Discovery::OriginalDst => {
@@ -228,15 +231,17 @@ impl<'a> Cluster<'a> {
     /// Whether istiod marks an endpoint `tlsMode: istio`: its pod has the label, and either the rule says ISTIO_MUTUAL
     /// or, where it says nothing, the server's own mode is not DISABLE.
     fn marks(&self, workload: &Workload, port: u16) -> bool {
-        let release = &self.topology.release;
-        let by_rule = self
-            .rule
-            .and_then(|rule| client_tls::endpoint_mode(rule, self.subset, self.port.port, release));
         workload.tls_mode
-            && match by_rule {
+            && match self.endpoint_mode() {
                 Some(mode) => mode == TlsMode::IstioMutual,
                 None => self.topology.peer_authentications.mode(workload, Some(port)).0 != MtlsMode::Disable,
             }
+    }
+
+    /// What the rule says for marking endpoints.
+    fn endpoint_mode(&self) -> Option<TlsMode> {
+        let release = &self.topology.release;
+        client_tls::endpoint_mode(self.rule?, self.subset, self.port.port, release)
     }
 
     fn mesh_tls(&self, settings: Option<&ClientTlsSettings>) -> TlsOrigination {

@@ -87,6 +87,9 @@ rules! {
     AutoMtlsNamespaceDisable = "auto-mtls.namespace-disable", "pilot/pkg/model/push_context.go (BestEffortInferServiceMTLSMode)";
     /// Automatic mTLS: mTLS to pods that have a sidecar and do not say DISABLE, plaintext to the others.
     AutoMtlsEndpoint = "auto-mtls.endpoint", "pilot/pkg/xds/endpoints/mtls_checker.go";
+    /// The rule's TLS settings do not reach the cluster, but they decide how its endpoints are marked: mTLS only if
+    /// they say ISTIO_MUTUAL.
+    AutoMtlsEndpointByRule = "auto-mtls.endpoint-by-rule", "pilot/pkg/xds/endpoints/mtls_checker.go";
     /// Automatic mTLS where the address dialled is the endpoint: mTLS to all, whatever workloads and ports say.
     AutoMtlsPassthrough = "auto-mtls.passthrough", "pilot/pkg/networking/core/cluster_tls.go (applyUpstreamTLSSettings)";
     /// The server has no sidecar: bytes reach the application as they are.

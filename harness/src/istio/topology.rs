@@ -83,6 +83,14 @@ impl Topology {
             .collect()
     }
 
+    /// The first pod of each workload behind a Service port, each standing for all of its own.
+    #[must_use]
+    pub fn answering(&self, service: &Service, port: u16) -> Vec<PodName> {
+        let port = service.port(port);
+        let behind = port.into_iter().flat_map(|port| self.behind(service, port));
+        behind.map(|(workload, _)| workload.name.pod(0)).collect()
+    }
+
     /// The workloads behind a Service port that have pods, and the pod port.
     pub(super) fn behind<'a>(
         &'a self,

@@ -11,6 +11,7 @@ mod verdict;
 mod tests;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 
 pub use verdict::{Decider, Step, Verdict};
@@ -62,6 +63,18 @@ pub struct Matrix {
     verdicts: Vec<Verdict>,
     /// Whether the caller is what answers: a workload's call to itself.
     own: Vec<Vec<u32>>,
+}
+
+impl fmt::Display for Column {
+    /// `namespace/service:port`, with `@workload` where several are behind it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (namespace, name) = &self.service;
+        write!(f, "{namespace}/{name}:{}", self.port)?;
+        match &self.endpoint {
+            Some(pod) => write!(f, "@{}", pod.workload.name),
+            None => Ok(()),
+        }
+    }
 }
 
 /// One call of a matrix.
@@ -146,6 +159,24 @@ impl Matrix {
         self.group_count
     }
 
+    /// The group of a caller, counted from 0.
+    ///
+    /// # Panics
+    /// When there is no such caller.
+    #[must_use]
+    pub fn caller_group(&self, caller: usize) -> usize {
+        self.caller_groups[caller] as usize
+    }
+
+    /// The group of a column, counted from 0.
+    ///
+    /// # Panics
+    /// When there is no such column.
+    #[must_use]
+    pub fn column_group(&self, column: usize) -> usize {
+        self.column_groups[column] as usize
+    }
+
     /// Every distinct verdict.
     #[must_use]
     pub fn verdicts(&self) -> &[Verdict] {
@@ -205,6 +236,27 @@ impl Matrix {
     }
 }
 
+/// The calls, as (caller, column), whose outcomes differ between two matrices of the same workloads and Services: of two
+/// releases, say.
+#[must_use]
+pub fn differences(one: &Matrix, other: &Matrix) -> Vec<(usize, usize)> {
+    let mut known: HashMap<(usize, usize), bool> = HashMap::new();
+    let mut differ = |caller, column| {
+        let verdicts = (
+            one.verdict_index(caller, column),
+            other.verdict_index(caller, column),
+        );
+        let outcome = |matrix: &Matrix, verdict: usize| matrix.verdicts[verdict].outcome();
+        *known
+            .entry(verdicts)
+            .or_insert_with(|| outcome(one, verdicts.0) != outcome(other, verdicts.1))
+    };
+    let cells = one.cells().map(|cell| (cell.caller, cell.column));
+    cells
+        .filter(|(caller, column)| differ(*caller, *column))
+        .collect()
+}
+
 /// Equal keys, numbered in order of appearance.
 struct Groups {
     members: Vec<u32>,
@@ -240,16 +292,12 @@ fn columns(topology: &Topology, service: &Service) -> Vec<Column> {
             port: port.port,
             endpoint,
         };
-        let behind: Vec<_> = topology.behind(service, port).collect();
-        match behind.as_slice() {
+        let answering = topology.answering(service, port.port);
+        match answering.as_slice() {
             // Kubernetes refuses a port that is there twice.
             _ if found.iter().any(|it: &Column| it.port == port.port) => {}
             [] | [_] => found.push(column(None)),
-            several => found.extend(
-                several
-                    .iter()
-                    .map(|(workload, _)| column(Some(workload.name.pod(0)))),
-            ),
+            several => found.extend(several.iter().map(|pod| column(Some(pod.clone())))),
         }
     }
     found

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use semver::Version;
 
-use super::{CallShape, Decider, Matrix, Verdict, predict_all};
+use super::{CallShape, Decider, Matrix, Verdict, differences, predict_all};
 use crate::call::{CallKind, Payload, WorkloadName};
 use crate::fault::Conditions;
 use crate::istio::{RuleId, Topology, predict};
@@ -331,4 +331,62 @@ fn a_rule_that_names_a_host_sets_it_apart() {
             (RuleId::PeerAuthenticationDefault, Decider::Default),
         ]
     );
+}
+
+/// The calls whose outcome changes between two minor releases: caller, destination, and both outcomes.
+fn changes(text: &str, minors: [u64; 2], shape: &CallShape) -> Vec<String> {
+    let [one, other] = minors.map(|minor| {
+        let mut snapshot = Snapshot::new(Version::new(1, minor, 0));
+        snapshot.add_yaml(text, "mesh.yaml").unwrap();
+        predict_all(&Topology::new(&snapshot, None), &Conditions::default(), shape)
+    });
+    let differing = differences(&one, &other);
+    let outcome =
+        |matrix: &Matrix, (caller, column)| matrix.verdicts()[matrix.verdict_index(caller, column)].outcome();
+    differing
+        .into_iter()
+        .map(|cell| {
+            let (from, to) = (&one.callers()[cell.0], &one.columns()[cell.1]);
+            format!(
+                "{from} -> {to}: {}, then {}",
+                outcome(&one, cell),
+                outcome(&other, cell)
+            )
+        })
+        .collect()
+}
+
+const STRICT: &str = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict, namespace: shop}\nspec: {mtls: {mode: STRICT}}\n---\n";
+
+#[test]
+fn from_1_31_a_subset_takes_the_rules_tls_when_endpoints_are_marked() {
+    let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: d, namespace: shop}\nspec: {host: w1, subsets: [{name: all}], trafficPolicy: {tls: {mode: DISABLE}, portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}]}}\n---\n";
+    let mesh = uniform(2) + STRICT + rule;
+    let subset = CallShape {
+        subset: Some("all".to_owned()),
+        ..CallShape::default()
+    };
+    assert_eq!(
+        changes(&mesh, [30, 31], &subset),
+        ["shop/w0 -> shop/w1:80: mtls, then plaintext-to-strict by server"]
+    );
+    assert!(changes(&mesh, [30, 31], &CallShape::default()).is_empty());
+    assert!(changes(&mesh, [29, 30], &subset).is_empty());
+}
+
+#[test]
+fn from_1_24_rules_that_are_exported_to_others_are_not_merged() {
+    let rule = |name: &str, export: &str, policy: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{host: w0, exportTo: [{export}]{policy}}}\n---\n"
+        )
+    };
+    let client = "apiVersion: v1\nkind: Pod\nmetadata: {name: client, namespace: front, labels: {sidecar.istio.io/inject: 'true'}}\nspec: {containers: [{name: app}]}\n---\n";
+    let disable = ", trafficPolicy: {tls: {mode: DISABLE}}";
+    let mesh = uniform(1) + STRICT + client + &rule("a", "front", "") + &rule("b", "back", disable);
+    assert_eq!(
+        changes(&mesh, [23, 24], &CallShape::default()),
+        ["front/client -> shop/w0:80: plaintext-to-strict by server, then mtls"]
+    );
+    assert!(changes(&mesh, [24, 30], &CallShape::default()).is_empty());
 }

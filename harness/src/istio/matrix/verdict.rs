@@ -1,5 +1,7 @@
 //! What becomes of a kind of call: a prediction without the names of the two ends.
 
+use std::fmt;
+
 use crate::call::{Call, CallKind, Destination};
 use crate::istio::policy::Because;
 use crate::istio::{Prediction, RuleId, Topology};
@@ -74,6 +76,18 @@ impl Verdict {
             candidates: self.candidates.clone(),
             ..Outcome::of(self.id)
         }
+    }
+}
+
+impl fmt::Display for Decider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Caller => "the caller",
+            Self::Service => "the Service",
+            Self::Server => "the server",
+            Self::Object(object) => object,
+            Self::Default => "by default",
+        })
     }
 }
 
