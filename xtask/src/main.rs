@@ -1,9 +1,12 @@
 //! The command line of meshproof. One file per command; what they do lives in the library.
 
+mod bench_predict;
 mod clean;
+mod colour;
 mod exit;
 mod interrupt;
 mod predict;
+mod release;
 mod scenario;
 mod setup;
 mod suite;
@@ -27,6 +30,9 @@ enum Command {
     Scenario(scenario::Scenario),
     /// Predict what becomes of calls, and which objects decide it
     Predict(predict::Predict),
+    /// Measure, against what cannot be avoided
+    #[command(subcommand)]
+    Bench(bench_predict::Bench),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Fetch the pinned Envoy binaries, or take them from a folder
@@ -40,10 +46,12 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(logs)
         .with_writer(std::io::stderr)
+        .with_ansi(colour::is_coloured(&std::io::stderr()))
         .init();
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
+        Command::Bench(bench_predict::Bench::Predict(command)) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Clean(command) => command.run(),

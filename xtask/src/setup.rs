@@ -8,6 +8,7 @@ use meshproof::envoy::binary::{How, Installed, Store, TerminalProgress};
 use semver::Version;
 
 use crate::exit::Exit;
+use crate::release::release;
 
 /// Fetch the pinned Envoy binaries, or take them from a folder.
 #[derive(Args, Debug)]
@@ -65,11 +66,6 @@ impl Setup {
             .collect();
         needed.into_iter().collect()
     }
-}
-
-fn release(text: &str) -> Result<Version, &'static str> {
-    text.parse()
-        .map_err(|_| "write all three numbers of an Istio release, for example 1.24.0")
 }
 
 fn line(

@@ -90,6 +90,7 @@ impl<'a> Cluster<'a> {
             subset: self.subset.map(|subset| subset.name.clone()),
             class: self.port.class,
             http2: self.port.http2 || upgraded,
+            headless: self.service.headless,
             discovery,
             tls,
             endpoints: self.endpoints(pods),

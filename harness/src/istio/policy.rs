@@ -137,6 +137,8 @@ pub struct Outbound {
     pub class: ListenerClass,
     /// Whether the port is declared HTTP/2 (http2, grpc, grpc-web).
     pub http2: bool,
+    /// Whether the service has no cluster IP, so that its pods may be called by name.
+    pub headless: bool,
     /// How endpoints are found.
     pub discovery: Discovery,
     /// TLS settings of the cluster.

@@ -29,7 +29,8 @@ pub use explain::explain;
 pub use format::{Expectation, Phase, ScenarioFile};
 pub use load::{Scenario, load};
 pub use run::{
-    Options, PlannedCall, PlannedPhase, RunError, execute, not_run, plan, predict_only, run, runnable,
+    Options, PlannedCall, PlannedPhase, RunError, execute, not_run, plan, predict_only, reproduce, run,
+    runnable,
 };
 pub use schema::{SCHEMA_FILE, json_schema, json_schema_text};
 pub use state::{Causes, State, StateError, expects_a_refusal};

@@ -258,7 +258,7 @@ impl Pods {
         observe::gather(caller, client, server, reuse_connections).await
     }
 
-    fn sidecar(&mut self, pod: &PodName) -> Option<&mut Sidecar> {
+    pub(super) fn sidecar(&mut self, pod: &PodName) -> Option<&mut Sidecar> {
         self.pods.get_mut(pod)?.sidecar.as_mut()
     }
 
