@@ -5,6 +5,8 @@ mod clean;
 mod colour;
 mod exit;
 mod interrupt;
+mod output;
+mod predict;
 mod release;
 mod scenario;
 mod setup;
@@ -27,6 +29,8 @@ struct Xtask {
 enum Command {
     /// Run scenarios, or list, check, and explain them
     Scenario(scenario::Scenario),
+    /// Predict what becomes of calls, and which objects decide it
+    Predict(predict::Predict),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Fetch the pinned Envoy binaries, or take them from a folder
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         .init();
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
+        Command::Predict(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
