@@ -1,9 +1,14 @@
 //! The command line of meshproof. One file per command; what they do lives in the library.
 
+mod bench;
 mod clean;
+mod colour;
 mod exit;
 mod explore;
 mod interrupt;
+mod output;
+mod predict;
+mod release;
 mod scenario;
 mod setup;
 mod suite;
@@ -25,12 +30,16 @@ struct Xtask {
 enum Command {
     /// Run scenarios, or list, check, and explain them
     Scenario(scenario::Scenario),
+    /// Predict what becomes of calls, and which objects decide it
+    Predict(predict::Predict),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Hold predictions against real proxies in random small meshes
     Explore(explore::Explore),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
+    /// Measure, against what cannot be avoided
+    Bench(bench::Bench),
     /// Remove what killed runs left behind
     Clean(clean::Clean),
 }
@@ -40,12 +49,15 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(logs)
         .with_writer(std::io::stderr)
+        .with_ansi(colour::is_coloured(&std::io::stderr()))
         .init();
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
+        Command::Predict(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Setup(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),
     };
     exit::code(result)

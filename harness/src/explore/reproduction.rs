@@ -45,7 +45,7 @@ impl Reproduction {
             .iter()
             .map(|step| match &step.object {
                 Some(object) => format!("{} of {object}", step.rule),
-                None => step.rule.to_owned(),
+                None => step.rule.to_string(),
             })
             .collect();
         let file = ScenarioFile {

@@ -6,7 +6,7 @@ use semver::Version;
 
 use super::destination_rule::DestinationRules;
 use super::finding::Finding;
-use super::outbound::Cluster;
+use super::outbound::{Cluster, Pods};
 use super::peer_authentication::PeerAuthentications;
 use super::policy::{Inbound, ListenerClass, Outbound};
 use super::service::{self, Service, ServicePort};
@@ -73,23 +73,53 @@ impl Topology {
         &self.findings
     }
 
-    /// The pods behind a Service port, and the ports at which they are reached. Behind a headless Service that is the
-    /// port dialled: nobody translates it to `targetPort`.
+    /// The pods behind a Service port, and the ports at which they are reached.
     #[must_use]
     pub fn endpoints(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
-        let mut endpoints = Vec::new();
-        for workload in service
+        self.behind(service, port)
+            .flat_map(|(workload, pod_port)| {
+                (0..workload.replicas).map(move |ordinal| (workload.name.pod(ordinal), pod_port))
+            })
+            .collect()
+    }
+
+    /// The first pod of each workload behind a Service port, each standing for all of its own.
+    #[must_use]
+    pub fn answering(&self, service: &Service, port: u16) -> Vec<PodName> {
+        let port = service.port(port);
+        let behind = port.into_iter().flat_map(|port| self.behind(service, port));
+        behind.map(|(workload, _)| workload.name.pod(0)).collect()
+    }
+
+    /// The workloads behind a Service port that have pods, and the pod port that is reached. Behind a headless Service
+    /// that is the port dialled: nobody translates it to `targetPort`.
+    pub(super) fn behind<'a>(
+        &'a self,
+        service: &'a Service,
+        port: &'a ServicePort,
+    ) -> impl Iterator<Item = (&'a Workload, u16)> {
+        let workloads = service
             .workloads
             .iter()
-            .filter_map(|name| self.workloads.get(name))
-        {
-            if let Some(target) = port.pod_port(workload) {
-                let pod_port = if service.headless { port.port } else { target };
-                endpoints
-                    .extend((0..workload.replicas).map(|ordinal| (workload.name.pod(ordinal), pod_port)));
-            }
-        }
-        endpoints
+            .filter_map(|name| self.workloads.get(name));
+        workloads
+            .filter(|workload| workload.replicas > 0)
+            .filter_map(|workload| {
+                let target = port.pod_port(workload)?;
+                Some((workload, if service.headless { port.port } else { target }))
+            })
+    }
+
+    /// The headless Service for whose TCP or undeclared port sidecars have a listener at the address of each of the
+    /// workload's pods; `None` where that address and port have none.
+    #[must_use]
+    pub fn headless_listener(&self, workload: &WorkloadName, port: u16) -> Option<&Service> {
+        let services = self.services.values();
+        let mut headless = services.filter(|it| it.headless && it.workloads.contains(workload));
+        headless.find(|service| {
+            let port = service.port(port);
+            port.is_some_and(|port| port.class != ListenerClass::Http)
+        })
     }
 
     /// How a pod port is treated by the oldest Service that declares it; `None` where none does.
@@ -138,7 +168,7 @@ impl Topology {
             .get(client)
             .filter(|workload| workload.has_sidecar())?;
         let service = self.services.get(&(namespace.to_owned(), service.to_owned()))?;
-        Some(Cluster::of(self, client, service, service.port(port)?, subset)?.outbound())
+        Some(Cluster::of(self, client, service, service.port(port)?, subset)?.outbound(Pods::Every))
     }
 
     /// The Service of that full name.

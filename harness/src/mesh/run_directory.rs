@@ -12,6 +12,8 @@ const PREFIX: &str = "meshproof-";
 const LOCK: &str = "owner.lock";
 /// A directory without an owner's name in its lock file may be one that is just being made.
 const BEING_MADE: Duration = Duration::from_secs(60);
+/// Bytes that must fit for logs to be trusted; a call writes a few thousand.
+const ROOM: usize = 16 * 1024;
 /// What a unix socket's path may have on every supported system, less room for a file name.
 const LONGEST_PATH: usize = 104 - 12;
 
@@ -34,12 +36,21 @@ pub enum RunDirectoryError {
         /// The path.
         path: PathBuf,
     },
+    /// The disk filled up while the run was under way.
+    #[error("no room is left in {path}: {source} (free some, or set TMPDIR to a folder with more)")]
+    Full {
+        /// The run directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 /// A directory that is gone when this is dropped, unless it is kept.
 #[derive(Debug)]
 pub struct RunDirectory {
     folder: TempDir,
+    keep: bool,
     /// Locked as long as this run lives; the lock is what tells a sweep that the owner is alive.
     _lock: File,
 }
@@ -69,7 +80,26 @@ impl RunDirectory {
         let mut lock = File::create(folder.path().join(LOCK)).map_err(failed)?;
         lock.lock().map_err(failed)?;
         write!(lock, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { folder, _lock: lock })
+        Ok(Self {
+            folder,
+            keep,
+            _lock: lock,
+        })
+    }
+
+    /// Whether proxies can still write their logs. They do not say when they cannot: evidence is just missing.
+    ///
+    /// # Errors
+    /// [`RunDirectoryError::Full`] when they cannot.
+    pub(super) fn check_room(&self) -> Result<(), RunDirectoryError> {
+        let probe = self.path().join("room");
+        let written = std::fs::write(&probe, [0; ROOM]);
+        // Fails only where nothing could be made.
+        let _ = std::fs::remove_file(&probe);
+        written.map_err(|source| RunDirectoryError::Full {
+            path: self.path().to_owned(),
+            source,
+        })
     }
 
     /// Where it is.
@@ -79,10 +109,19 @@ impl RunDirectory {
     }
 }
 
+impl Drop for RunDirectory {
+    fn drop(&mut self) {
+        if self.keep {
+            // Without a lock it is no run's any more, and no sweep touches it. Failing that, the next sweep removes it.
+            let _ = std::fs::remove_file(self.path().join(LOCK));
+        }
+    }
+}
+
 /// Removes what runs left behind whose harness was killed: their proxies, where the system did not end them with
 /// their parent, and their directories. Returns the directories removed.
 ///
-/// A directory kept on purpose is removed too: its owner is gone.
+/// A directory that was kept on purpose is the user's and stays.
 #[must_use]
 pub fn sweep() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(std::env::temp_dir())
@@ -167,11 +206,18 @@ mod tests {
     #[test]
     fn a_living_run_is_not_swept_and_an_abandoned_one_is() {
         let living = RunDirectory::create(false).unwrap();
-        let kept = RunDirectory::create(true).unwrap();
-        let abandoned = kept.path().to_owned();
         assert!(!is_abandoned(living.path()));
+        let abandoned = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap();
+        std::fs::write(abandoned.path().join(LOCK), "1").unwrap();
+        assert!(is_run_directory(abandoned.path()) && is_abandoned(abandoned.path()));
+    }
+
+    #[test]
+    fn a_kept_run_directory_is_nobodys_to_sweep() {
+        let kept = RunDirectory::create(true).unwrap();
+        let path = kept.path().to_owned();
         drop(kept);
-        assert!(is_abandoned(&abandoned));
-        std::fs::remove_dir_all(&abandoned).unwrap();
+        assert!(path.exists() && !is_run_directory(&path));
+        std::fs::remove_dir_all(&path).unwrap();
     }
 }

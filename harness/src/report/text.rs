@@ -1,12 +1,13 @@
 //! A result as text for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::outcome::Outcome;
 use crate::probe::Evidence;
 use crate::probe::evidence::ProxyEvidence;
 use crate::scenario::Expected;
-use crate::scenario::verdict::{CallResult, Cause, PhaseResult, ScenarioResult, Verdict};
+use crate::scenario::verdict::{CallResult, Cause, PhaseResult, ScenarioResult, UndecidedClaim, Verdict};
 
 /// Renders results, with colour only where the reader is a terminal.
 #[derive(Clone, Copy, Debug)]
@@ -50,13 +51,10 @@ impl Text {
                 component.workload, component.istio, component.envoy, component.provenance
             );
         }
-        for undecided in &result.undecided_claims {
-            let _ = writeln!(
-                text,
-                "  claim {} is not decided here: {}",
-                undecided.claim, undecided.reason
-            );
+        if let Some(kept) = &result.kept {
+            let _ = writeln!(text, "  logs and configuration are kept in {}", kept.display());
         }
+        text.push_str(&undecided_claims(&result.undecided_claims));
         let _ = write!(text, "{} {}", self.verdict(result.verdict), result.scenario);
         match &result.reason {
             Some(reason) => {
@@ -136,6 +134,24 @@ pub fn summary(results: &[ScenarioResult]) -> String {
         }
     }
     text
+}
+
+/// Claims that share a reason share a line.
+fn undecided_claims(claims: &[UndecidedClaim]) -> String {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for undecided in claims {
+        by_reason
+            .entry(&undecided.reason)
+            .or_default()
+            .push(&undecided.claim);
+    }
+    let lines = by_reason
+        .into_iter()
+        .map(|(reason, claims)| match claims.as_slice() {
+            [claim] => format!("  claim {claim} is not decided here: {reason}\n"),
+            several => format!("  claims {} are not decided here: {reason}\n", several.join(", ")),
+        });
+    lines.collect()
 }
 
 fn expected(expected: &Expected) -> String {

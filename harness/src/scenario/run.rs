@@ -1,6 +1,7 @@
 //! Running a scenario: phase by phase, each call predicted, made, classified, and judged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::istio::predict;
 use crate::mesh::{Component, Desired, Mesh, MeshError, Settings, Tier};
 use crate::outcome::{Outcome, OutcomeId};
 use crate::probe::{Evidence, classify};
+use crate::reference::most_similar;
 
 /// How a scenario is run.
 #[derive(Clone, Debug)]
@@ -54,12 +56,14 @@ pub enum RunError {
     #[error(transparent)]
     Expand(#[from] ExpandError),
     /// `--only` names a call that the scenario does not make.
-    #[error("{scenario} makes no call with the id {id:?} (ids are listed by --explain {scenario})")]
+    #[error("{scenario} makes no call with the id {id:?} ({hint})")]
     NoSuchCall {
         /// The scenario.
         scenario: String,
         /// The id.
         id: String,
+        /// The id it may be, or where to find it.
+        hint: String,
     },
 }
 
@@ -94,6 +98,7 @@ pub struct PlannedCall {
 pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>, RunError> {
     let mut state = State::start(scenario, options.istio.as_ref())?;
     let mut phases = Vec::new();
+    let mut ids = Vec::new();
     for (index, phase) in scenario.file.spec.phases.iter().enumerate() {
         state.advance(scenario, index, options.causes)?;
         let conditions = state.conditions();
@@ -103,6 +108,7 @@ pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>,
             &state.topology,
             Some(options.tier),
         )?;
+        ids.extend(expected.iter().map(|call| call.id.clone()));
         let calls: Vec<PlannedCall> = expected
             .into_iter()
             .filter(|call| options.only.as_ref().is_none_or(|only| *only == call.id))
@@ -115,11 +121,7 @@ pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>,
         let found = options.only.is_some() && !calls.is_empty();
         phases.push(PlannedPhase {
             name: phase.name.clone(),
-            faults: state
-                .history
-                .active()
-                .map(|fault| fault.name().to_owned())
-                .collect(),
+            faults: state.faults_in_effect(),
             desired: Desired {
                 topology: Arc::new(state.topology.clone()),
                 conditions,
@@ -136,9 +138,33 @@ pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>,
         Some(id) => Err(RunError::NoSuchCall {
             scenario: scenario.name().to_owned(),
             id: id.clone(),
+            hint: most_similar(id, ids.iter().map(String::as_str)).map_or_else(
+                || "--predict-only --output json lists the ids".to_owned(),
+                |similar| format!("did you mean {similar:?}?"),
+            ),
         }),
         None => Ok(phases),
     }
+}
+
+/// The command that runs a scenario again the same way. What `options` does not know (proxies given by hand) is the
+/// caller's to add.
+#[must_use]
+pub fn reproduce(scenario: &Scenario, options: &Options) -> String {
+    let mut command = "cargo xtask scenario".to_owned();
+    if scenario.is_of_catalogue() {
+        command.push_str(&format!(" {}", scenario.name()));
+    } else {
+        command.push_str(&format!(" --file '{}'", scenario.path.display()));
+    }
+    command.push_str(&format!(" --on {}", options.tier));
+    if let Some(istio) = &options.istio {
+        command.push_str(&format!(" --istio {istio}"));
+    }
+    if options.causes == Causes::LeftOut {
+        command.push_str(" --without-faults");
+    }
+    command
 }
 
 /// Whether a tier can run a scenario; if not, why.
@@ -172,8 +198,9 @@ pub async fn execute(
     }
     let mut mesh = options.tier.open(settings)?;
     let result = run(scenario, &mut *mesh, options, progress).await;
+    let kept = mesh.directory().filter(|_| settings.keep).map(Path::to_owned);
     mesh.down().await;
-    result
+    Ok(ScenarioResult { kept, ..result? })
 }
 
 /// Runs a scenario on a mesh, telling `progress` of each phase as it ends. The mesh is left as the last phase left it.
@@ -211,6 +238,7 @@ pub async fn run(
         phases,
         millis: millis(started),
         reproduce: reproduce(scenario, options),
+        kept: None,
     })
 }
 
@@ -234,6 +262,7 @@ pub fn predict_only(scenario: &Scenario, options: &Options) -> Result<ScenarioRe
         phases,
         millis: millis(started),
         reproduce: format!("{} --predict-only", reproduce(scenario, options)),
+        kept: None,
     })
 }
 
@@ -250,6 +279,7 @@ pub fn not_run(scenario: &Scenario, options: &Options, reason: String) -> Scenar
         phases: Vec::new(),
         millis: 0.0,
         reproduce: reproduce(scenario, options),
+        kept: None,
     }
 }
 
@@ -327,20 +357,21 @@ fn unobserved(planned: PlannedCall, cluster_domain: &str, evidence: Evidence) ->
 
 /// Claims about releases are not decided by a binary that stands in for one.
 fn undecided_claims(scenario: &Scenario, components: &[Component]) -> Vec<UndecidedClaim> {
-    let stand_ins: BTreeSet<String> = components
-        .iter()
-        .filter(|component| component.provenance == Provenance::StandIn)
-        .map(|component| {
-            format!(
-                "Envoy {} stands in for Istio {}",
-                component.envoy, component.istio
-            )
-        })
-        .collect();
+    let mut stand_ins: BTreeMap<&Version, BTreeSet<String>> = BTreeMap::new();
+    for component in components {
+        if component.provenance == Provenance::StandIn {
+            let releases = stand_ins.entry(&component.envoy).or_default();
+            releases.insert(component.istio.to_string());
+        }
+    }
     if stand_ins.is_empty() {
         return Vec::new();
     }
-    let reason = stand_ins.into_iter().collect::<Vec<_>>().join(", ");
+    let stand_ins = stand_ins.into_iter().map(|(envoy, releases)| {
+        let releases: Vec<String> = releases.into_iter().collect();
+        format!("Envoy {envoy} stands in for Istio {}", releases.join(" and "))
+    });
+    let reason = stand_ins.collect::<Vec<_>>().join(", ");
     let claims = scenario.file.metadata.claims.iter();
     claims
         .map(|claim| UndecidedClaim {
@@ -354,17 +385,6 @@ fn location(scenario: &Scenario, phase: usize, expectation: usize) -> String {
     let span = scenario.expectation_span(phase, expectation);
     let (line, _) = scenario.source.position(span.start);
     format!("{}:{line}", scenario.source.name)
-}
-
-fn reproduce(scenario: &Scenario, options: &Options) -> String {
-    let mut command = format!("cargo xtask scenario {} --on {}", scenario.name(), options.tier);
-    if let Some(istio) = &options.istio {
-        command.push_str(&format!(" --istio {istio}"));
-    }
-    if options.causes == Causes::LeftOut {
-        command.push_str(" --without-faults");
-    }
-    command
 }
 
 fn millis(since: Instant) -> f64 {

@@ -104,13 +104,27 @@ impl State {
     /// The certificates in force.
     #[must_use]
     pub fn conditions(&self) -> Conditions {
-        let identities: BTreeMap<WorkloadName, String> = self
-            .topology
-            .workloads
-            .keys()
+        Conditions::of(&self.identities(), &self.history)
+    }
+
+    /// The names of active faults that make a difference: not those that a later re-issue has overtaken.
+    #[must_use]
+    pub fn faults_in_effect(&self) -> Vec<String> {
+        let (identities, conditions) = (self.identities(), self.conditions());
+        let makes_a_difference = |name: &&str| {
+            let mut without = self.history.clone();
+            without.heal(name);
+            Conditions::of(&identities, &without) != conditions
+        };
+        let active = self.history.active().map(Fault::name);
+        active.filter(makes_a_difference).map(str::to_owned).collect()
+    }
+
+    fn identities(&self) -> BTreeMap<WorkloadName, String> {
+        let names = self.topology.workloads.keys();
+        names
             .filter_map(|name| Some((name.clone(), self.topology.identity(name)?)))
-            .collect();
-        Conditions::of(&identities, &self.history)
+            .collect()
     }
 
     fn change_objects(

@@ -1,6 +1,8 @@
 //! What a run showed: the result of a scenario, its phases, and its calls, as the JSON of the design has it.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +68,28 @@ pub struct ScenarioResult {
     pub millis: f64,
     /// The command that runs it again.
     pub reproduce: String,
+    /// Where logs and configuration were left, if they were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<PathBuf>,
+}
+
+impl ScenarioResult {
+    /// Calls whose outcome in `other`, a run of the same scenario, is another one: id, outcome here, outcome there.
+    #[must_use]
+    pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<(&'a str, &'a Outcome, &'a Outcome)> {
+        let theirs: BTreeMap<&str, &Outcome> = other.observed().collect();
+        self.observed()
+            .filter_map(|(id, ours)| {
+                let theirs = *theirs.get(id)?;
+                (!ours.agrees_with(theirs)).then_some((id, ours, theirs))
+            })
+            .collect()
+    }
+
+    fn observed(&self) -> impl Iterator<Item = (&str, &Outcome)> {
+        let calls = self.phases.iter().flat_map(|phase| &phase.calls);
+        calls.filter_map(|call| Some((call.id.as_str(), call.observed.as_ref()?)))
+    }
 }
 
 /// A claim that a run cannot decide.

@@ -4,6 +4,8 @@ use super::certificate::credentials;
 use super::server::{Bytes, Hello, Judge, Server};
 use crate::call::{Call, CallKind, Destination, Payload, PodName};
 use crate::fault::Conditions;
+use crate::istio::RuleId;
+use crate::istio::outbound::{Cluster, Pods};
 use crate::istio::policy::{
     Because, ClientCertificate, ClientTls, Discovery, ListenerClass, Outbound, TlsOrigination, Trust,
 };
@@ -59,7 +61,7 @@ impl Caller<'_> {
         if let Some(reason) = workload.unmodelled.first() {
             because.push(Because {
                 object: Some(workload.object.to_string()),
-                rule: "unmodelled.client",
+                rule: RuleId::UnmodelledClient,
             });
             return Some(unknown(format!("{reason} of {} is not modelled", workload.name)));
         }
@@ -70,7 +72,7 @@ impl Caller<'_> {
             .filter(|_| workload.has_sidecar())?;
         because.push(Because {
             object: Some(object.to_string()),
-            rule: "unmodelled.client",
+            rule: RuleId::UnmodelledClient,
         });
         Some(unknown(format!(
             "{object} configures the client's proxy and is not modelled"
@@ -87,7 +89,7 @@ impl Caller<'_> {
         if let Some(object) = self.topology.unmodelled.declares(&service.host) {
             because.push(Because {
                 object: Some(object.to_string()),
-                rule: "unmodelled.service-entry",
+                rule: RuleId::UnmodelledServiceEntry,
             });
             return unknown(format!(
                 "{object} declares {} too and is not modelled",
@@ -97,7 +99,7 @@ impl Caller<'_> {
         if service.external || service.selector.is_none() {
             because.push(Because {
                 object: Some(service.object().to_string()),
-                rule: "unmodelled.endpoints",
+                rule: RuleId::UnmodelledEndpoints,
             });
             return unknown(format!(
                 "the endpoints of {} are not in the snapshot",
@@ -107,31 +109,27 @@ impl Caller<'_> {
         let Some(port) = service.port(number) else {
             because.push(Because {
                 object: Some(service.object().to_string()),
-                rule: "service.no-such-port",
+                rule: RuleId::ServiceNoSuchPort,
             });
             return self.undeclared(client);
         };
-        if service.headless && self.topology.endpoints(service, port).is_empty() {
+        if service.headless && self.endpoints(service, port).is_empty() {
             // Its name has no address then.
             because.push(Because {
                 object: Some(service.object().to_string()),
-                rule: "service.no-endpoints",
+                rule: RuleId::OutboundNoEndpoint,
             });
             return NO_ROUTE;
         }
         if self.call.kind != CallKind::App {
-            return self.each(self.topology.endpoints(service, port), because, |_| {
-                self.raw_bytes()
-            });
+            return self.each(self.endpoints(service, port), because, |_| self.raw_bytes());
         }
         if !client.has_sidecar() {
             because.push(Because {
                 object: Some(client.object.to_string()),
-                rule: "client.without-sidecar",
+                rule: RuleId::ClientWithoutSidecar,
             });
-            return self.each(self.topology.endpoints(service, port), because, |_| {
-                Bytes::Plaintext
-            });
+            return self.each(self.endpoints(service, port), because, |_| Bytes::Plaintext);
         }
         if port.class == ListenerClass::Http && self.call.payload == Payload::Tcp {
             return self.not_http_on_http_port(service, port, because);
@@ -148,14 +146,12 @@ impl Caller<'_> {
     ) -> Outcome {
         because.push(Because {
             object: Some(service.object().to_string()),
-            rule: "outbound.not-http",
+            rule: RuleId::OutboundNotHttp,
         });
         match self.topology.mesh.outbound_traffic_policy {
             OutboundTrafficPolicy::RegistryOnly => Outcome::refused(OutcomeId::EgressBlocked, Side::Client),
             OutboundTrafficPolicy::AllowAny => {
-                self.each(self.topology.endpoints(service, port), because, |_| {
-                    Bytes::Plaintext
-                })
+                self.each(self.endpoints(service, port), because, |_| Bytes::Plaintext)
             }
         }
     }
@@ -183,7 +179,7 @@ impl Caller<'_> {
             Some(Routing::Unmodelled { object, reason }) => {
                 because.push(Because {
                     object: Some(object.to_string()),
-                    rule: "unmodelled.route",
+                    rule: RuleId::UnmodelledRoute,
                 });
                 unknown(format!(
                     "{object} routes the call and {reason}, which is not modelled"
@@ -192,7 +188,7 @@ impl Caller<'_> {
             Some(Routing::To { object, destinations }) => {
                 because.push(Because {
                     object: Some(object.to_string()),
-                    rule: "virtual-service.route",
+                    rule: RuleId::VirtualServiceRoute,
                 });
                 let outcomes = destinations
                     .iter()
@@ -211,18 +207,42 @@ impl Caller<'_> {
     ) -> Outcome {
         let port = target.port.unwrap_or(called_port);
         let subset = target.subset.as_deref();
-        let outbound = self.topology.service_of_host(&target.host).and_then(|service| {
-            self.topology
-                .outbound(&client.name, &service.namespace, &service.name, port, subset)
-        });
+        let service = self.topology.service_of_host(&target.host);
+        let outbound = service.and_then(|service| self.outbound(client, service, port, subset));
         match outbound {
             Some(outbound) => {
                 let dialled = self.dialled(&outbound);
                 self.over(&outbound, dialled, because)
             }
             // Envoy answers for a route to a cluster it does not have.
-            None => NO_ROUTE,
+            None => {
+                because.push(Because {
+                    object: None,
+                    rule: RuleId::OutboundNoCluster,
+                });
+                NO_ROUTE
+            }
         }
+    }
+
+    /// What the client's sidecar does, with one endpoint for each workload.
+    fn outbound(
+        &self,
+        client: &Workload,
+        service: &Service,
+        port: u16,
+        subset: Option<&str>,
+    ) -> Option<Outbound> {
+        let cluster = Cluster::of(self.topology, client, service, service.port(port)?, subset)?;
+        Some(cluster.outbound(Pods::First))
+    }
+
+    /// One pod of each workload behind a Service port, and its port.
+    fn endpoints(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
+        let behind = self.topology.behind(service, port);
+        behind
+            .map(|(workload, pod_port)| (workload.name.pod(0), pod_port))
+            .collect()
     }
 
     /// The pods that a cluster may reach: those it was told, or, where the address dialled is the endpoint, any pod of
@@ -235,13 +255,17 @@ impl Caller<'_> {
         let key = (outbound.namespace.clone(), outbound.service.clone());
         let service = self.topology.services.get(&key);
         service
-            .and_then(|service| Some(self.topology.endpoints(service, service.port(outbound.port)?)))
+            .and_then(|service| Some(self.endpoints(service, service.port(outbound.port)?)))
             .unwrap_or_default()
     }
 
     fn over(&self, outbound: &Outbound, dialled: Vec<(PodName, u16)>, because: &mut Vec<Because>) -> Outcome {
         because.extend(outbound.because.iter().cloned());
         if dialled.is_empty() && outbound.discovery == Discovery::Eds {
+            because.push(Because {
+                object: None,
+                rule: RuleId::OutboundNoEndpoint,
+            });
             return Outcome::refused(OutcomeId::NoHealthyUpstream, Side::Client);
         }
         if let ClientTls::Auto(tls) | ClientTls::Fixed(tls) = &outbound.tls
@@ -268,17 +292,18 @@ impl Caller<'_> {
         if !exists {
             return NO_ROUTE;
         }
-        let dialled = vec![(pod.clone(), port)];
+        let dialled = vec![(pod.workload.pod(0), port)];
         if self.call.kind != CallKind::App {
             return self.each(dialled, because, |_| self.raw_bytes());
         }
         if client.has_sidecar() {
-            if let Some(outbound) = self.headless_listener(client, pod, port) {
+            let headless = self.topology.headless_listener(&pod.workload, port);
+            if let Some(outbound) = headless.and_then(|service| self.outbound(client, service, port, None)) {
                 return self.over(&outbound, dialled, because);
             }
             because.push(Because {
                 object: None,
-                rule: "outbound.passthrough",
+                rule: RuleId::OutboundPassthrough,
             });
             if self.topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly {
                 return Outcome::refused(OutcomeId::EgressBlocked, Side::Client);
@@ -287,30 +312,17 @@ impl Caller<'_> {
         self.each(dialled, because, |_| Bytes::Plaintext)
     }
 
-    /// The cluster behind the listener that a headless Service's TCP or undeclared port has for each pod's address.
-    fn headless_listener(&self, client: &Workload, pod: &PodName, port: u16) -> Option<Outbound> {
-        let services = self.topology.services.values();
-        let mut headless = services.filter(|it| it.headless && it.workloads.contains(&pod.workload));
-        let service = headless.find(|service| {
-            service
-                .port(port)
-                .is_some_and(|port| port.class != ListenerClass::Http)
-        })?;
-        self.topology
-            .outbound(&client.name, &service.namespace, &service.name, port, None)
-    }
-
     fn to_host(&self, client: &Workload, host: &str, because: &mut Vec<Because>) -> Outcome {
         if let Some(object) = self.topology.unmodelled.declares(host) {
             because.push(Because {
                 object: Some(object.to_string()),
-                rule: "unmodelled.service-entry",
+                rule: RuleId::UnmodelledServiceEntry,
             });
             return unknown(format!("{object} declares {host} and is not modelled"));
         }
         because.push(Because {
             object: None,
-            rule: "outbound.unknown-host",
+            rule: RuleId::OutboundUnknownHost,
         });
         self.undeclared(client)
     }
@@ -332,23 +344,20 @@ impl Caller<'_> {
         because: &mut Vec<Because>,
         bytes: impl Fn(&PodName) -> Bytes<'b>,
     ) -> Outcome {
-        let wanted = |pod: &PodName| self.call.endpoint.as_ref().is_none_or(|endpoint| endpoint == pod);
+        let wanted = |workload: &Workload| {
+            let endpoint = self.call.endpoint.as_ref();
+            endpoint.is_none_or(|it| it.workload == workload.name && it.ordinal < workload.replicas)
+        };
         if dialled.is_empty() {
             because.push(Because {
                 object: None,
-                rule: "service.no-endpoints",
+                rule: RuleId::OutboundNoEndpoint,
             });
             return Outcome::refused(OutcomeId::ConnectionRefused, Side::Server);
         }
         let mut outcomes: Vec<Outcome> = Vec::new();
-        let mut seen = Vec::new();
-        for (pod, port) in dialled.iter().filter(|(pod, _)| wanted(pod)) {
-            // Pods of one workload differ in nothing that decides.
-            if seen.contains(&(&pod.workload, port)) {
-                continue;
-            }
-            seen.push((&pod.workload, port));
-            if let Some(workload) = self.topology.workloads.get(&pod.workload) {
+        for (pod, port) in &dialled {
+            if let Some(workload) = self.topology.workloads.get(&pod.workload).filter(|it| wanted(it)) {
                 let server = Server {
                     topology: self.topology,
                     conditions: self.conditions,

@@ -4,15 +4,18 @@
 //! has a front of its own (see [`crate::envoy::config`]), carrying the address that interception would have told.
 
 mod application;
+mod floor;
 mod observe;
 mod places;
 mod pods;
 mod ports;
+#[cfg(test)]
+mod recorded;
 mod resources;
 mod sidecar;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -28,6 +31,7 @@ use crate::snapshot::OutboundTrafficPolicy;
 use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tier};
 use application::Seen;
 pub use application::{ApplicationError, ApplicationServer, Speaks};
+pub use floor::{PhaseFloor, floor};
 use places::{Places, candidates, front_name, target};
 use pods::Pods;
 use resources::Pin;
@@ -42,11 +46,13 @@ const ROUNDS: usize = 5;
 pub(super) const CAPABILITIES: &[Capability] = &[Capability::RootNamespace];
 
 /// A mesh of real Envoys on this machine.
+///
+/// Fields are dropped in their order: a proxy that still runs while its directory is removed may leave a file behind.
 pub struct LocalMesh {
-    run: RunDirectory,
-    control: ControlPlane,
-    authority: Option<Authority>,
     pods: Pods,
+    control: ControlPlane,
+    run: RunDirectory,
+    authority: Option<Authority>,
     desired: Option<Desired>,
     places: Places,
     calls_made: u64,
@@ -72,16 +78,42 @@ impl LocalMesh {
         })
     }
 
+    /// The operating system's ids of the proxies running now.
+    #[must_use]
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.pods.process_ids()
+    }
+
+    /// How long a call takes its caller when nobody gathers evidence.
+    async fn time_of(&mut self, call: &Call) -> Result<Duration, MeshError> {
+        let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
+        let spent = async {
+            self.pin(&desired, call).await?;
+            let nonce = self.next_nonce();
+            let started = Instant::now();
+            self.dial(&desired, call, &nonce).await?;
+            Ok(started.elapsed())
+        }
+        .await;
+        self.desired = Some(desired);
+        spent
+    }
+
+    fn next_nonce(&mut self) -> String {
+        self.calls_made += 1;
+        format!("{:08x}", self.calls_made)
+    }
+
     /// Pushes, waits, and looks where listeners are, until nothing moves any more.
     async fn settle(&mut self, desired: &Desired) -> Result<(), MeshError> {
+        self.places.applications = self.pods.applications();
         for _ in 0..ROUNDS {
             self.pods.push(&self.control, desired, &self.places)?;
             self.pods.in_force(&self.control).await?;
-            let places = self.pods.places().await?;
-            if places == self.places {
+            let places = std::mem::replace(&mut self.places, self.pods.places());
+            if self.places.lead_to_the_same_as(&places) {
                 return Ok(());
             }
-            self.places = places;
         }
         Err(MeshError::Unsettled {
             seen: self.places.sidecars.values().copied().collect(),
@@ -98,8 +130,9 @@ impl LocalMesh {
         if self.pods.is_pinned(&client, pin.as_ref()) {
             return Ok(());
         }
-        self.pods.pin(&client, pin);
-        self.settle(desired).await
+        self.pods
+            .pin(&self.control, desired, &self.places, &client, pin)
+            .await
     }
 
     async fn dial(&mut self, desired: &Desired, call: &Call, nonce: &str) -> Result<Caller, MeshError> {
@@ -171,8 +204,7 @@ impl LocalMesh {
     }
 
     async fn observe(&mut self, desired: &Desired, call: &Call) -> Result<Evidence, MeshError> {
-        self.calls_made += 1;
-        let nonce = format!("{:08x}", self.calls_made);
+        let nonce = self.next_nonce();
         let client = (call.kind == CallKind::App).then(|| call.from.pod(0));
         let server = target(&desired.topology, call);
         let server_pod = server.as_ref().map(|(pod, _)| pod.clone());
@@ -184,6 +216,9 @@ impl LocalMesh {
             .pods
             .gather(&caller, ends, before, desired.reuse_connections)
             .await?;
+        if gathered.incomplete.is_some() {
+            self.run.check_room()?;
+        }
         if let Some(server) = &mut gathered.server {
             // The listener's SAN prefixes; they are in force, or the state would not have been.
             server.accepted_trust_domains = desired.topology.trust_domains();
@@ -217,17 +252,13 @@ impl Mesh for LocalMesh {
         self.pods
             .push_secrets(&self.control, authority, &desired.conditions)?;
         self.settle(&desired).await?;
+        self.pods.left().await;
         self.desired = Some(desired);
         Ok(())
     }
 
     async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError> {
-        let Some(desired) = self.desired.take() else {
-            return Err(MeshError::NotPlanned {
-                call: Box::new(call.clone()),
-                missing: "a desired state".to_owned(),
-            });
-        };
+        let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
         let evidence = async {
             self.pin(&desired, call).await?;
             self.observe(&desired, call).await
@@ -288,6 +319,13 @@ fn resolves(topology: &Topology, call: &Call, through_sidecar: bool) -> bool {
             service.is_none_or(|service| !service.headless) || !candidates(topology, call).is_empty()
         }
         Destination::Pod { .. } => true,
+    }
+}
+
+fn unplanned(call: &Call) -> MeshError {
+    MeshError::NotPlanned {
+        call: Box::new(call.clone()),
+        missing: "a desired state".to_owned(),
     }
 }
 

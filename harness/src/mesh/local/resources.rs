@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::call::{Call, CallKind, Destination, PodName, WorkloadName};
-use crate::envoy::config::{self, Front, Instruments, Resources, Target};
+use crate::envoy::config::{self, Acceptance, Front, Instruments, Resources, Target};
 use crate::istio::Topology;
 use crate::istio::policy::{Discovery, Inbound, ListenerClass, Outbound};
 use crate::mesh::Desired;
@@ -35,6 +35,10 @@ pub(super) fn resources(
         ],
         ..Resources::default()
     };
+    let acceptance = Acceptance {
+        trust_domains: topology.trust_domains(),
+        only_tls_1_3: topology.mesh.min_protocol_version.as_deref() == Some("TLSV1_3"),
+    };
     for inbound in inbounds(desired, &pod.workload) {
         let Some(application) = places.application(topology, pod, inbound.port) else {
             continue;
@@ -44,7 +48,7 @@ pub(super) fn resources(
         };
         told.listeners.push(config::inbound_listener(
             &inbound,
-            &topology.trust_domains(),
+            &acceptance,
             front,
             instruments,
         ));
@@ -66,8 +70,7 @@ pub(super) fn resources(
             }));
         }
     }
-    let allow_any = topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::AllowAny;
-    told.routes = config::routes(&outbounds, &pod.workload.namespace, allow_any);
+    told.routes = config::routes(&outbounds, &pod.workload.namespace, allows_any(topology));
     if pod.ordinal == 0 {
         told.listeners
             .extend(fronts(desired, &pod.workload, &outbounds, places, instruments));
@@ -161,6 +164,7 @@ fn fronts<'a>(
         Some(config::outbound_listener(
             &name,
             &target,
+            allows_any(&desired.topology),
             Front { original_dst },
             instruments,
         ))
@@ -182,21 +186,31 @@ fn front_target<'a>(topology: &Topology, outbounds: &'a [Outbound], call: &Call)
                 && outbound.port == port
                 && outbound.subset == call.subset
         }),
-        Destination::Pod { .. } | Destination::Host { .. } => None,
+        Destination::Pod { pod, .. } => {
+            let headless = topology.headless_listener(&pod.workload, port);
+            headless.and_then(|service| {
+                outbounds.iter().find(|outbound| {
+                    outbound.namespace == service.namespace
+                        && outbound.service == service.name
+                        && outbound.port == port
+                        && outbound.subset.is_none()
+                })
+            })
+        }
+        Destination::Host { .. } => None,
     };
-    let allowed = topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::AllowAny;
     match service {
         Some(outbound) if outbound.class == ListenerClass::Http => Target::Http {
             port,
-            allowed,
-            subset: outbound.subset.as_ref().map(|_| outbound),
+            subset: outbound.subset.is_some().then_some(outbound),
         },
         Some(outbound) => Target::Service(outbound),
-        None if http_port() => Target::Http {
-            port,
-            allowed,
-            subset: None,
-        },
-        None => Target::Unregistered { allowed },
+        None if http_port() => Target::Http { port, subset: None },
+        None => Target::Unregistered,
     }
+}
+
+/// Whether bytes may go where nothing in the registry is.
+fn allows_any(topology: &Topology) -> bool {
+    topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::AllowAny
 }
