@@ -39,7 +39,7 @@ pub(crate) fn socket_address(address: SocketAddr) -> Address {
     }
 }
 
-/// An ephemeral port of the loopback interface.
+/// An ephemeral port of the loopback interface, until the mesh assigns one.
 pub(super) fn ephemeral() -> Address {
     socket_address(SocketAddr::from(([127, 0, 0, 1], 0)))
 }

@@ -38,7 +38,8 @@ impl Conversation {
     /// Answers requests and announces changes until the proxy hangs up.
     pub(super) async fn run(mut self, requests: Streaming<DiscoveryRequest>) {
         self.converse(requests).await;
-        self.forget_secrets();
+        // A proxy with no more use for a secret closes its stream.
+        self.asks_for_nothing(SDS);
     }
 
     async fn converse(&mut self, mut requests: Streaming<DiscoveryRequest>) {
@@ -72,11 +73,7 @@ impl Conversation {
         // But a proxy that asks for nothing any more does not answer again.
         if !request.response_nonce.is_empty() && !answers_latest {
             if request.resource_names.is_empty() {
-                subscription.names.clear();
-                if let Some(proxy) = self.shared.proxies().get_mut(&node) {
-                    proxy.subscribed.remove(&kind);
-                }
-                self.shared.tick();
+                self.asks_for_nothing(&kind);
             }
             return;
         }
@@ -93,8 +90,7 @@ impl Conversation {
         let names = proxy.subscribed.entry(kind.clone()).or_default();
         if kind == SDS {
             // Every secret has a stream of its own, and may have two while one is replaced: each counts.
-            let added = request.resource_names.iter().filter(|name| !known.contains(name));
-            names.extend(added.cloned());
+            replace(names, &known, &request.resource_names);
         } else {
             names.clone_from(&request.resource_names);
         }
@@ -115,22 +111,16 @@ impl Conversation {
         self.shared.tick();
     }
 
-    /// A proxy with no more use for a secret closes its stream; then nothing is owed there.
-    fn forget_secrets(&self) {
-        let (Some(node), Some(subscription)) = (&self.node, self.subscriptions.get(SDS)) else {
+    /// Nothing of this kind is owed on this stream any more.
+    fn asks_for_nothing(&mut self, kind: &str) {
+        let (Some(node), Some(subscription)) = (&self.node, self.subscriptions.get_mut(kind)) else {
             return;
         };
-        if let Some(names) = self
-            .shared
-            .proxies()
-            .get_mut(node)
-            .and_then(|proxy| proxy.subscribed.get_mut(SDS))
+        let known = std::mem::take(&mut subscription.names);
+        if let Some(proxy) = self.shared.proxies().get_mut(node)
+            && let Some(names) = proxy.subscribed.get_mut(kind)
         {
-            for name in &subscription.names {
-                if let Some(index) = names.iter().position(|it| it == name) {
-                    names.swap_remove(index);
-                }
-            }
+            replace(names, &known, &[]);
         }
         self.shared.tick();
     }
@@ -184,6 +174,16 @@ impl Conversation {
         }
         owed
     }
+}
+
+/// Puts what a stream asks for now in the place of what it asked for before, among what all streams ask for.
+fn replace(names: &mut Vec<String>, before: &[String], now: &[String]) {
+    for name in before {
+        if let Some(index) = names.iter().position(|it| it == name) {
+            names.swap_remove(index);
+        }
+    }
+    names.extend_from_slice(now);
 }
 
 impl Subscription {
@@ -247,7 +247,7 @@ mod tests {
         let subscription = conversation.subscriptions.get_mut(EDS).unwrap();
         subscription.response(EDS, 1, Vec::new());
         subscription.response(EDS, 2, Vec::new());
-        let asks = || shared.proxies()["a"].subscribed.contains_key(EDS);
+        let asks = || !shared.proxies()["a"].subscribed[EDS].is_empty();
         conversation.hear(request(EDS, "1", &["cluster", "another"]));
         assert!(asks());
         conversation.hear(request(EDS, "1", &[]));
@@ -263,9 +263,11 @@ mod tests {
         first.hear(request(SDS, "0", &["default"]));
         second.hear(request(SDS, "", &["default"]));
         let asks = || shared.proxies()["a"].subscribed[SDS].contains(&"default".to_owned());
-        first.forget_secrets();
+        first.asks_for_nothing(SDS);
         assert!(asks());
-        second.forget_secrets();
+        second.hear(request(SDS, "0", &[]));
+        assert!(!asks());
+        second.asks_for_nothing(SDS);
         assert!(!asks());
     }
 }
