@@ -1,7 +1,7 @@
 //! The `local` tier: one real Envoy per sidecar on loopback ports, applications and control plane in-process.
 //!
 //! Needs no root, no Docker, no cluster. What it lacks is interception: in its place every destination a call names
-//! has a front of its own (see [`crate::envoy::config`]), carrying the address that interception would have told.
+//! has a front of its own (see `envoy::config`), carrying the address that interception would have told.
 
 mod application;
 mod floor;
