@@ -1,10 +1,11 @@
 //! The command line of meshproof. One file per command; what they do lives in the library.
 
-mod bench_predict;
+mod bench;
 mod clean;
 mod colour;
 mod exit;
 mod interrupt;
+mod output;
 mod predict;
 mod release;
 mod scenario;
@@ -30,13 +31,12 @@ enum Command {
     Scenario(scenario::Scenario),
     /// Predict what becomes of calls, and which objects decide it
     Predict(predict::Predict),
-    /// Measure, against what cannot be avoided
-    #[command(subcommand)]
-    Bench(bench_predict::Bench),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
+    /// Measure, against what cannot be avoided
+    Bench(bench::Bench),
     /// Remove what killed runs left behind
     Clean(clean::Clean),
 }
@@ -51,9 +51,9 @@ fn main() -> ExitCode {
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
-        Command::Bench(bench_predict::Bench::Predict(command)) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Setup(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),
     };
     exit::code(result)

@@ -71,6 +71,13 @@ impl Admin {
         Ok(text.lines().filter_map(parse_stat).collect())
     }
 
+    /// Whether the proxy is up. One whose socket does not answer yet is not.
+    pub(crate) async fn is_live(&self) -> bool {
+        self.get("/ready")
+            .await
+            .is_ok_and(|answer| answer.trim() == "LIVE")
+    }
+
     /// How much is still warming.
     pub(crate) async fn warming(&self) -> Result<Warming, AdminError> {
         const FILTER: &str = "^(cluster_manager.warming_clusters|listener_manager.total_listeners_warming)$";
@@ -108,13 +115,13 @@ impl Admin {
 
     /// The names of secrets that are in use, and of those still waited for.
     pub(crate) async fn secrets(&self) -> Result<Secrets, AdminError> {
+        let (active, warming) = tokio::try_join!(
+            self.secret_versions("dynamic_active_secrets"),
+            self.secret_versions("dynamic_warming_secrets")
+        )?;
         Ok(Secrets {
-            active: self.secret_versions("dynamic_active_secrets").await?,
-            warming: self
-                .secret_versions("dynamic_warming_secrets")
-                .await?
-                .into_keys()
-                .collect(),
+            active,
+            warming: warming.into_keys().collect(),
         })
     }
 

@@ -6,11 +6,10 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-
-use super::config::bootstrap::bootstrap;
 
 /// How long a proxy may take to end after being told to. Measured: 16 to 32 ms.
 const EXIT_DEADLINE: Duration = Duration::from_secs(2);
@@ -89,14 +88,13 @@ pub(crate) struct EnvoyProcess {
 }
 
 impl EnvoyProcess {
-    /// Starts `binary` as the proxy `node` under the control plane at `control_plane`.
+    /// Starts `binary` as the proxy `node` with the bootstrap `config`.
     pub(crate) async fn start(
         binary: &Path,
         node: &str,
         files: Files,
-        control_plane: &Path,
+        config: &Value,
     ) -> Result<Self, ProcessError> {
-        let config = bootstrap(node, control_plane, &files.admin);
         write(&files.bootstrap, &config.to_string())?;
         let log = std::fs::File::create(&files.log).map_err(|source| ProcessError::Write {
             path: files.log.clone(),
@@ -136,6 +134,11 @@ impl EnvoyProcess {
             files,
             child,
         })
+    }
+
+    /// The operating system's id of the process, unless it has ended.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     pub(crate) const fn files(&self) -> &Files {

@@ -1,7 +1,7 @@
 //! The control plane: ADS and SDS over one unix socket, state of the world, ACK and NACK seen.
 //!
-//! A proxy is told its whole state whenever any of it changes, in the order CDS, EDS, LDS, RDS, as istiod does. An
-//! ACK means that Envoy accepted the words, not that they are in force; [`crate::envoy::admin`] tells the latter.
+//! A proxy is told all resources of a type whenever any of them changes, in the order CDS, EDS, LDS, RDS, as istiod
+//! does. An ACK means that Envoy accepted the words, not that they are in force; [`crate::envoy::admin`] tells the latter.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -63,15 +63,31 @@ pub enum XdsError {
 /// What one proxy is to know, and how far it has acknowledged it.
 #[derive(Default)]
 struct ProxyState {
-    /// Counts pushes; the version of every ADS resource type.
-    version: u64,
-    resources: HashMap<&'static str, BTreeMap<String, Any>>,
+    /// What it was last told. Messages are compared and not their encoding, in which maps have no order.
+    told: Option<Resources>,
+    /// The same by type, packed, with the number of times it has changed.
+    resources: HashMap<&'static str, (u64, BTreeMap<String, Any>)>,
     secrets: BTreeMap<String, (u64, Any)>,
     /// Newest acknowledged version per (type, secret name or empty).
     acknowledged: HashMap<(String, String), u64>,
     /// Resource names asked for, per type.
     subscribed: HashMap<String, Vec<String>>,
     refused: Option<(String, String)>,
+}
+
+/// Which of a proxy's resources a push changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Pushed {
+    pub(crate) clusters: bool,
+    endpoints: bool,
+    pub(crate) listeners: bool,
+    routes: bool,
+}
+
+impl Pushed {
+    pub(crate) const fn anything(self) -> bool {
+        self.clusters || self.endpoints || self.listeners || self.routes
+    }
 }
 
 /// A running control plane.
@@ -130,27 +146,40 @@ impl ControlPlane {
         Ok(Self { shared, server })
     }
 
-    /// Tells `node` its whole ADS state. Returns whether anything changed.
-    pub(crate) fn push(&self, node: &str, resources: Resources) -> bool {
-        let packed = HashMap::from([
-            (CDS, named(resources.clusters, |cluster| cluster.name.clone())),
-            (
-                EDS,
-                named(resources.endpoints, |endpoints| endpoints.cluster_name.clone()),
-            ),
-            (LDS, named(resources.listeners, |listener| listener.name.clone())),
-            (RDS, named(resources.routes, |routes| routes.name.clone())),
-        ]);
+    /// Tells `node` its whole ADS state, as far as it is new to it. Returns what is.
+    pub(crate) fn push(&self, node: &str, resources: Resources) -> Pushed {
         let mut proxies = self.shared.proxies();
         let proxy = proxies.entry(node.to_owned()).or_default();
-        if proxy.version > 0 && proxy.resources == packed {
-            return false;
+        let told = proxy.told.as_ref();
+        let pushed = Pushed {
+            clusters: told.is_none_or(|told| told.clusters != resources.clusters),
+            endpoints: told.is_none_or(|told| told.endpoints != resources.endpoints),
+            listeners: told.is_none_or(|told| told.listeners != resources.listeners),
+            routes: told.is_none_or(|told| told.routes != resources.routes),
+        };
+        if !pushed.anything() {
+            return pushed;
         }
-        proxy.resources = packed;
-        proxy.version += 1;
+        if pushed.clusters {
+            proxy.owe(CDS, named(&resources.clusters, |cluster| &cluster.name));
+        }
+        // A cluster that warms waits for its endpoints, a listener for its routes, even for the same as before.
+        if pushed.clusters || pushed.endpoints {
+            proxy.owe(
+                EDS,
+                named(&resources.endpoints, |endpoints| &endpoints.cluster_name),
+            );
+        }
+        if pushed.listeners {
+            proxy.owe(LDS, named(&resources.listeners, |listener| &listener.name));
+        }
+        if pushed.listeners || pushed.routes {
+            proxy.owe(RDS, named(&resources.routes, |routes| &routes.name));
+        }
+        proxy.told = Some(resources);
         drop(proxies);
         self.shared.tick();
-        true
+        pushed
     }
 
     /// Tells `node` one secret. Returns whether it is new to it.
@@ -235,7 +264,7 @@ impl ProxyState {
             let owed = *kind == CDS
                 || *kind == LDS
                 || self.subscribed.get(*kind).is_some_and(|names| !names.is_empty());
-            owed && self.acknowledged_version(kind, "") < self.version
+            owed && self.acknowledged_version(kind, "") < self.version(kind)
         });
         let secrets = self.secrets.iter().filter(|(name, (version, _))| {
             let asked = self.subscribed.get(SDS).is_some_and(|names| names.contains(name));
@@ -247,6 +276,19 @@ impl ProxyState {
             .collect()
     }
 
+    fn owe(&mut self, kind: &'static str, resources: BTreeMap<String, Any>) {
+        let version = self.version(kind) + 1;
+        self.resources.insert(kind, (version, resources));
+    }
+
+    /// The newest version of a resource type; 0 if it was never pushed.
+    fn version(&self, kind: &str) -> u64 {
+        self.resources
+            .get(kind)
+            .map(|(version, _)| *version)
+            .unwrap_or_default()
+    }
+
     fn acknowledged_version(&self, kind: &str, name: &str) -> u64 {
         self.acknowledged
             .get(&(kind.to_owned(), name.to_owned()))
@@ -255,10 +297,10 @@ impl ProxyState {
     }
 }
 
-fn named<M: Message + Name>(resources: Vec<M>, name: impl Fn(&M) -> String) -> BTreeMap<String, Any> {
+fn named<M: Clone + Message + Name>(resources: &[M], name: impl Fn(&M) -> &String) -> BTreeMap<String, Any> {
     resources
-        .into_iter()
-        .map(|resource| (name(&resource), pack_any(resource)))
+        .iter()
+        .map(|resource| (name(resource).clone(), pack_any(resource.clone())))
         .collect()
 }
 
@@ -326,5 +368,30 @@ impl SecretDiscoveryService for Service {
         _: Request<DiscoveryRequest>,
     ) -> Result<Response<DiscoveryResponse>, Status> {
         Err(Status::unimplemented("the bootstrap asks for a stream"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envoy::config::{Instruments, inbound_passthrough};
+
+    #[tokio::test]
+    async fn what_a_proxy_knows_it_is_not_told_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let control = ControlPlane::start(&folder.path().join("xds")).unwrap();
+        let instruments = Instruments {
+            access_log: "/run/access.log".into(),
+            reuse_connections: false,
+        };
+        let told = || Resources {
+            clusters: vec![inbound_passthrough(&instruments)],
+            ..Resources::default()
+        };
+        assert!(control.push("a", told()).anything());
+        assert!(!control.push("a", told()).anything());
+        assert!(control.push("b", told()).anything());
+        let pushed = control.push("a", Resources::default());
+        assert!(pushed.clusters && !pushed.listeners, "{pushed:?}");
     }
 }

@@ -152,7 +152,10 @@ impl Scenario {
     }
 }
 
-fn find<'a>(catalogue: &'a Catalogue, name: &str) -> Result<&'a meshproof::scenario::Scenario, BadInput> {
+pub(crate) fn find<'a>(
+    catalogue: &'a Catalogue,
+    name: &str,
+) -> Result<&'a meshproof::scenario::Scenario, BadInput> {
     if let Some(scenario) = catalogue.get(name) {
         return Ok(scenario);
     }

@@ -17,6 +17,7 @@ use super::Output;
 use crate::colour::is_coloured;
 use crate::exit::Exit;
 use crate::interrupt::Interruptible;
+use crate::output::outln;
 
 pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
     let options = Options {
@@ -201,11 +202,10 @@ struct Printer {
     live: bool,
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 impl Printer {
     fn heading(self, scenario: &Scenario, tier: &str) {
         if self.output == Output::Text {
-            println!(
+            outln!(
                 "{}",
                 self.text
                     .heading(scenario.name(), &scenario.file.metadata.title, tier)
@@ -215,14 +215,14 @@ impl Printer {
 
     fn phase(self, phase: &PhaseResult, reproduce: &str) {
         if self.output == Output::Text {
-            println!("{}", self.text.phase(phase, reproduce));
+            outln!("{}", self.text.phase(phase, reproduce));
         }
     }
 
     fn footing(self, result: &ScenarioResult) -> anyhow::Result<()> {
         match self.output {
-            Output::Text => println!("{}", self.text.footing(result)),
-            Output::Json => println!("{}", serde_json::to_string(result)?),
+            Output::Text => outln!("{}", self.text.footing(result)),
+            Output::Json => outln!("{}", serde_json::to_string(result)?),
         }
         Ok(())
     }
@@ -238,7 +238,7 @@ impl Printer {
     /// Something beside the results; only for people.
     fn note(self, text: &str) {
         if self.output == Output::Text {
-            println!("{text}");
+            outln!("{text}");
         }
     }
 }

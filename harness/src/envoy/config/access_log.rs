@@ -3,10 +3,13 @@
 //! The unfiltered listener log is an instrument: istiod installs one only with an `NR` filter, so a failed handshake
 //! writes no line at all in a real mesh.
 
+use std::sync::LazyLock;
+
 use envoy_types::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
 use envoy_types::pb::envoy::config::core::v3::{SubstitutionFormatString, substitution_format_string};
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log};
 use envoy_types::util::pack_any;
+use prost::Message;
 
 use super::Instruments;
 use super::proto::{object, text};
@@ -45,26 +48,83 @@ const FIELDS: [(&str, &str); 19] = [
     ("up_tls", "%UPSTREAM_TLS_VERSION%"),
 ];
 
+/// The log of `source`, the same to the byte each time: what was pushed is told by it from what is new.
 pub(super) fn file(source: Source, instruments: &Instruments) -> Vec<AccessLog> {
-    let name = match source {
-        Source::Outbound => "outbound",
-        Source::Inbound => "inbound",
-        Source::Listener => "listener",
+    let path = FileAccessLog {
+        path: instruments.access_log.to_string_lossy().into_owned(),
+        access_log_format: None,
     };
-    let fields = FIELDS
-        .into_iter()
-        .chain([("log", name)])
-        .map(|(field, operator)| (field, text(operator)));
-    let format = SubstitutionFormatString {
-        format: Some(substitution_format_string::Format::JsonFormat(object(fields))),
-        ..SubstitutionFormatString::default()
-    };
+    let mut packed = pack_any(path);
+    // A message's fields may be encoded apart; one after the other they are the whole message.
+    packed.value.extend(source.format());
     vec![AccessLog {
         name: "envoy.access_loggers.file".to_owned(),
-        config_type: Some(access_log::ConfigType::TypedConfig(pack_any(FileAccessLog {
-            path: instruments.access_log.to_string_lossy().into_owned(),
-            access_log_format: Some(file_access_log::AccessLogFormat::LogFormat(format)),
-        }))),
+        config_type: Some(access_log::ConfigType::TypedConfig(packed)),
         ..AccessLog::default()
     }]
+}
+
+impl Source {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+            Self::Listener => "listener",
+        }
+    }
+
+    /// The encoded format of its lines. Encoded once, because a map comes out in another order each time.
+    fn format(self) -> &'static [u8] {
+        static ENCODED: LazyLock<[Vec<u8>; 3]> =
+            LazyLock::new(|| [Source::Outbound, Source::Inbound, Source::Listener].map(Source::encode));
+        let [outbound, inbound, listener] = &*ENCODED;
+        match self {
+            Self::Outbound => outbound,
+            Self::Inbound => inbound,
+            Self::Listener => listener,
+        }
+    }
+
+    fn encode(self) -> Vec<u8> {
+        let fields = FIELDS
+            .into_iter()
+            .chain([("log", self.name())])
+            .map(|(field, operator)| (field, text(operator)));
+        let format = SubstitutionFormatString {
+            format: Some(substitution_format_string::Format::JsonFormat(object(fields))),
+            ..SubstitutionFormatString::default()
+        };
+        let log = FileAccessLog {
+            path: String::new(),
+            access_log_format: Some(file_access_log::AccessLogFormat::LogFormat(format)),
+        };
+        log.encode_to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_encoded_in_two_parts_is_one_message() {
+        let instruments = Instruments {
+            access_log: "/run/access.log".into(),
+            reuse_connections: false,
+        };
+        let [log] = <[AccessLog; 1]>::try_from(file(Source::Listener, &instruments)).unwrap();
+        let Some(access_log::ConfigType::TypedConfig(packed)) = log.config_type else {
+            panic!("{:?}", log.config_type);
+        };
+        let log = FileAccessLog::decode(packed.value.as_slice()).unwrap();
+        assert_eq!(log.path, "/run/access.log");
+        let Some(file_access_log::AccessLogFormat::LogFormat(format)) = log.access_log_format else {
+            panic!("no format");
+        };
+        let Some(substitution_format_string::Format::JsonFormat(fields)) = format.format else {
+            panic!("no JSON format");
+        };
+        assert_eq!(fields.fields["log"], text("listener"));
+        assert_eq!(fields.fields.len(), FIELDS.len() + 1);
+    }
 }

@@ -12,7 +12,7 @@ const ADS_CLUSTER: &str = "xds-grpc";
 pub(crate) fn bootstrap(node: &str, control_plane: &Path, admin: &Path) -> Value {
     json!({
         "node": {"id": node, "cluster": "meshproof"},
-        "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}},
+        "admin": admin_socket(admin),
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "GRPC",
@@ -28,6 +28,15 @@ pub(crate) fn bootstrap(node: &str, control_plane: &Path, admin: &Path) -> Value
             "clusters": [grpc_cluster(SDS_CLUSTER, control_plane), grpc_cluster(ADS_CLUSTER, control_plane)],
         },
     })
+}
+
+/// The least a proxy can be started with: an admin socket, and nothing to do.
+pub(crate) fn bare(node: &str, admin: &Path) -> Value {
+    json!({"node": {"id": node, "cluster": "meshproof"}, "admin": admin_socket(admin)})
+}
+
+fn admin_socket(path: &Path) -> Value {
+    json!({"address": {"pipe": {"path": path, "mode": 0o600}}})
 }
 
 fn ads() -> Value {

@@ -126,19 +126,22 @@ impl Conversation {
             let Some(subscription) = self.subscriptions.get_mut(kind) else {
                 continue;
             };
-            if proxy.version == 0 || subscription.sent_version >= proxy.version {
+            let Some((version, resources)) = proxy.resources.get(kind) else {
+                continue;
+            };
+            if subscription.sent_version >= *version {
                 continue;
             }
             let wildcard = kind == CDS || kind == LDS;
-            let resources = proxy.resources.get(kind).into_iter().flatten();
             let resources = resources
+                .iter()
                 .filter(|(name, _)| wildcard || subscription.names.contains(name))
                 .map(|(_, resource)| resource.clone())
                 .collect();
             if !wildcard && subscription.names.is_empty() {
                 continue;
             }
-            owed.push(subscription.response(kind, proxy.version, resources));
+            owed.push(subscription.response(kind, *version, resources));
         }
         if let Some(subscription) = self.subscriptions.get_mut(SDS) {
             let newest = subscription

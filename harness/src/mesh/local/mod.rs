@@ -4,6 +4,7 @@
 //! has a front of its own (see [`crate::envoy::config`]), carrying the address that interception would have told.
 
 mod application;
+mod floor;
 mod observe;
 mod places;
 mod pods;
@@ -13,7 +14,7 @@ mod resources;
 mod sidecar;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -28,6 +29,7 @@ use crate::probe::evidence::{Caller, Connect, Evidence};
 use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tier};
 use application::Seen;
 pub use application::{ApplicationError, ApplicationServer, Speaks};
+pub use floor::{PhaseFloor, floor};
 use places::{Places, candidates, front_name, target};
 use pods::Pods;
 use resources::Pin;
@@ -74,16 +76,42 @@ impl LocalMesh {
         })
     }
 
+    /// The operating system's ids of the proxies running now.
+    #[must_use]
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.pods.process_ids()
+    }
+
+    /// How long a call takes its caller when nobody gathers evidence.
+    async fn time_of(&mut self, call: &Call) -> Result<Duration, MeshError> {
+        let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
+        let spent = async {
+            self.pin(&desired, call).await?;
+            let nonce = self.next_nonce();
+            let started = Instant::now();
+            self.dial(&desired, call, &nonce).await?;
+            Ok(started.elapsed())
+        }
+        .await;
+        self.desired = Some(desired);
+        spent
+    }
+
+    fn next_nonce(&mut self) -> String {
+        self.calls_made += 1;
+        format!("{:08x}", self.calls_made)
+    }
+
     /// Pushes, waits, and looks where listeners are, until nothing moves any more.
     async fn settle(&mut self, desired: &Desired) -> Result<(), MeshError> {
+        self.places.applications = self.pods.applications();
         for _ in 0..ROUNDS {
             self.pods.push(&self.control, desired, &self.places);
             self.pods.in_force(&self.control).await?;
-            let places = self.pods.places().await?;
-            if places == self.places {
+            let places = std::mem::replace(&mut self.places, self.pods.places());
+            if self.places.lead_to_the_same_as(&places) {
                 return Ok(());
             }
-            self.places = places;
         }
         Err(MeshError::Unsettled {
             seen: self.places.sidecars.values().copied().collect(),
@@ -100,8 +128,9 @@ impl LocalMesh {
         if self.pods.is_pinned(&client, pin.as_ref()) {
             return Ok(());
         }
-        self.pods.pin(&client, pin);
-        self.settle(desired).await
+        self.pods
+            .pin(&self.control, desired, &self.places, &client, pin)
+            .await
     }
 
     async fn dial(&mut self, desired: &Desired, call: &Call, nonce: &str) -> Result<Caller, MeshError> {
@@ -172,8 +201,7 @@ impl LocalMesh {
     }
 
     async fn observe(&mut self, desired: &Desired, call: &Call) -> Result<Evidence, MeshError> {
-        self.calls_made += 1;
-        let nonce = format!("{:08x}", self.calls_made);
+        let nonce = self.next_nonce();
         let client = (call.kind == CallKind::App).then(|| call.from.pod(0));
         let server = target(&desired.topology, call);
         let server_pod = server.as_ref().map(|(pod, _)| pod.clone());
@@ -221,17 +249,13 @@ impl Mesh for LocalMesh {
         self.pods
             .push_secrets(&self.control, authority, &desired.conditions)?;
         self.settle(&desired).await?;
+        self.pods.left().await;
         self.desired = Some(desired);
         Ok(())
     }
 
     async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError> {
-        let Some(desired) = self.desired.take() else {
-            return Err(MeshError::NotPlanned {
-                call: Box::new(call.clone()),
-                missing: "a desired state".to_owned(),
-            });
-        };
+        let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
         let evidence = async {
             self.pin(&desired, call).await?;
             self.observe(&desired, call).await
@@ -278,6 +302,13 @@ fn pin_of(topology: &Topology, call: &Call) -> Option<Pin> {
 /// Bytes that no application understood carry no nonce; calls are made one at a time, so they are this call's.
 fn is_of_call(seen: &Seen, nonce: &str) -> bool {
     seen.nonce.as_deref().is_none_or(|seen| seen == nonce)
+}
+
+fn unplanned(call: &Call) -> MeshError {
+    MeshError::NotPlanned {
+        call: Box::new(call.clone()),
+        missing: "a desired state".to_owned(),
+    }
 }
 
 /// What a name that leads nowhere gives its caller.

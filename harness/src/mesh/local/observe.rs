@@ -28,13 +28,17 @@ pub(super) struct Before {
     stats: BTreeMap<String, i64>,
 }
 
-/// Marks the present in everything a sidecar shows.
-pub(super) async fn mark(sidecar: &mut Sidecar) -> Result<Before, MeshError> {
+/// Marks the present in everything a sidecar shows, if there is one.
+pub(super) async fn mark(sidecar: Option<&mut Sidecar>) -> Result<Option<Before>, MeshError> {
+    let Some(sidecar) = sidecar else { return Ok(None) };
     let stats = sidecar.admin.stats(STATS).await?;
     sidecar.access_log.read();
     sidecar.debug_log.read();
-    Ok(Before { stats })
+    Ok(Some(Before { stats }))
 }
+
+/// A sidecar at one end of a call, if there is one, and what it had shown before.
+type End<'a> = Option<(&'a mut Sidecar, Before)>;
 
 /// What one sidecar has shown since it was marked.
 #[derive(Default)]
@@ -47,13 +51,22 @@ struct Seen {
 }
 
 impl Seen {
-    async fn look(&mut self, sidecar: &mut Sidecar, before: &Before) -> Result<(), MeshError> {
+    /// Looks at counters, and at logs after them, so that whatever was counted may have been logged.
+    async fn look(&mut self, end: &mut End<'_>) -> Result<(), MeshError> {
+        let Some((sidecar, before)) = end else {
+            return Ok(());
+        };
         let stats = sidecar.admin.stats(STATS).await?;
         self.open = stats
             .get(&format!("{LISTENER}downstream_cx_active"))
             .copied()
             .unwrap_or_default();
         self.stats = difference(&stats, &before.stats);
+        self.read(sidecar);
+        Ok(())
+    }
+
+    fn read(&mut self, sidecar: &mut Sidecar) {
         for line in sidecar
             .access_log
             .read()
@@ -72,7 +85,6 @@ impl Seen {
                 .filter_map(|line| debug_message(line))
                 .map(str::to_owned),
         );
-        Ok(())
     }
 
     fn count(&self, suffix: &str) -> i64 {
@@ -134,18 +146,19 @@ impl Gathered {
 /// Waits for the evidence of a call that `caller` is done with.
 pub(super) async fn gather(
     caller: &Caller,
-    mut client: Option<(&mut Sidecar, Before)>,
-    mut server: Option<(&mut Sidecar, Before)>,
+    mut client: End<'_>,
+    mut server: End<'_>,
     reuse_connections: bool,
 ) -> Result<Gathered, MeshError> {
     let started = tokio::time::Instant::now();
     let (mut client_seen, mut server_seen) = (Seen::default(), Seen::default());
     let incomplete = loop {
-        if let Some((sidecar, before)) = &mut client {
-            client_seen.look(sidecar, before).await?;
+        // Counters are asked for only once the log is there: asking costs more than reading.
+        if let Some((sidecar, _)) = &mut client {
+            client_seen.read(sidecar);
         }
-        if let Some((sidecar, before)) = &mut server {
-            server_seen.look(sidecar, before).await?;
+        if client.is_none() || !client_seen.requests.is_empty() || started.elapsed() > EVIDENCE_DEADLINE {
+            tokio::try_join!(client_seen.look(&mut client), server_seen.look(&mut server))?;
         }
         let waited = started.elapsed();
         let missing = missing(

@@ -2,11 +2,13 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use semver::Version;
+use tokio::task::JoinSet;
 
 use crate::call::PodName;
 use crate::envoy::binary::{EnvoyBinary, Store};
@@ -20,7 +22,7 @@ use crate::probe::evidence::Caller;
 
 use super::application::{ApplicationServer, Seen, Speaks};
 use super::observe::{self, Before, Gathered};
-use super::places::Places;
+use super::places::{Places, PodPort};
 use super::resources::{self, Pin, pod_ports};
 use super::sidecar::Sidecar;
 
@@ -41,6 +43,8 @@ pub(super) struct Pods {
     binaries: BTreeMap<Version, EnvoyBinary>,
     pins: BTreeMap<PodName, Pin>,
     sidecars_started: usize,
+    /// The ends of pods that are leaving. They share nothing with those that come, who need not wait for them.
+    leaving: JoinSet<()>,
 }
 
 impl Pods {
@@ -53,10 +57,11 @@ impl Pods {
             binaries: BTreeMap::new(),
             pins: BTreeMap::new(),
             sidecars_started: 0,
+            leaving: JoinSet::new(),
         }
     }
 
-    /// Ends pods that should not be, or not as they are, and starts those that should.
+    /// Begins to end pods that should not be, or not as they are, and starts those that should.
     pub(super) async fn replace(
         &mut self,
         control: &ControlPlane,
@@ -83,21 +88,30 @@ impl Pods {
             .collect();
         for name in outdated {
             if let Some(pod) = self.pods.remove(&name) {
-                pod.stop(control).await;
+                pod.leave(control, &mut self.leaving);
             }
             self.pins.remove(&name);
         }
+        let mut coming = Vec::new();
         for (name, workload) in wanted {
             if !self.pods.contains_key(&name) {
-                let sidecar = self.start_sidecar(&name, workload).await?;
-                let pod = Pod {
-                    made_from: workload.clone(),
-                    applications: BTreeMap::new(),
-                    sidecar,
-                };
-                self.pods.insert(name.clone(), pod);
+                coming.push((name.clone(), workload, self.sidecar_of(&name, workload)?));
             }
         }
+        let come = try_join_all(coming.into_iter().map(|(name, workload, sidecar)| async move {
+            let sidecar = match sidecar {
+                Some(sidecar) => Some(sidecar.await?),
+                None => None,
+            };
+            let made_from = workload.clone();
+            let pod = Pod {
+                made_from,
+                applications: BTreeMap::new(),
+                sidecar,
+            };
+            Ok::<_, MeshError>((name, pod))
+        }));
+        self.pods.extend(come.await?);
         self.start_applications(desired).await
     }
 
@@ -126,11 +140,12 @@ impl Pods {
         Ok(())
     }
 
-    async fn start_sidecar(
+    /// The start of the sidecar of a pod that has one.
+    fn sidecar_of(
         &mut self,
         name: &PodName,
         workload: &Workload,
-    ) -> Result<Option<Sidecar>, MeshError> {
+    ) -> Result<Option<impl Future<Output = Result<Sidecar, MeshError>> + use<>>, MeshError> {
         let Some(release) = workload.proxy_release() else {
             return Ok(None);
         };
@@ -141,8 +156,10 @@ impl Pods {
             .ok_or_else(|| MeshError::Internal(format!("no envoy was provided for {release}")))?;
         self.sidecars_started += 1;
         let number = self.sidecars_started;
-        let sidecar = Sidecar::start(name, number, binary, &self.folder, &self.control_socket).await?;
-        Ok(Some(sidecar))
+        let (name, folder, socket) = (name.clone(), self.folder.clone(), self.control_socket.clone());
+        Ok(Some(async move {
+            Sidecar::start(&name, number, binary, &folder, &socket).await
+        }))
     }
 
     /// Applications listen on every port that a Service, a container, or a planned call names.
@@ -159,13 +176,13 @@ impl Pods {
     }
 
     pub(super) fn push_secrets(
-        &self,
+        &mut self,
         control: &ControlPlane,
         authority: &mut Authority,
         conditions: &Conditions,
     ) -> Result<(), MeshError> {
-        for (name, pod) in &self.pods {
-            if let Some(sidecar) = &pod.sidecar {
+        for (name, pod) in &mut self.pods {
+            if let Some(sidecar) = &mut pod.sidecar {
                 let issued = authority.issue(&conditions.credentials, &name.workload)?;
                 sidecar.push_secrets(control, &issued);
             }
@@ -173,51 +190,69 @@ impl Pods {
         Ok(())
     }
 
-    pub(super) fn push(&self, control: &ControlPlane, desired: &Desired, places: &Places) {
-        for (name, pod) in &self.pods {
-            if let Some(sidecar) = &pod.sidecar {
-                let instruments = sidecar.instruments(desired.reuse_connections);
-                let resources =
-                    resources::resources(desired, name, places, self.pins.get(name), &instruments);
-                control.push(&sidecar.node, resources);
-            }
+    /// Tells every sidecar what it should know.
+    pub(super) fn push(&mut self, control: &ControlPlane, desired: &Desired, places: &Places) {
+        for (name, pod) in &mut self.pods {
+            pod.push(control, desired, places, name, self.pins.get(name));
         }
     }
 
+    /// Shows `client` only the endpoint of `pin`, or all of them, and waits until it sees no other.
+    pub(super) async fn pin(
+        &mut self,
+        control: &ControlPlane,
+        desired: &Desired,
+        places: &Places,
+        client: &PodName,
+        pin: Option<Pin>,
+    ) -> Result<(), MeshError> {
+        if let Some(pod) = self.pods.get_mut(client) {
+            pod.push(control, desired, places, client, pin.as_ref());
+            if let Some(sidecar) = &mut pod.sidecar {
+                sidecar.in_force(control).await?;
+            }
+        }
+        match pin {
+            Some(pin) => self.pins.insert(client.clone(), pin),
+            None => self.pins.remove(client),
+        };
+        Ok(())
+    }
+
+    /// Waits until what any sidecar was told is in force.
     pub(super) async fn in_force(&mut self, control: &ControlPlane) -> Result<(), MeshError> {
         let sidecars = self.pods.values_mut().filter_map(|pod| pod.sidecar.as_mut());
         try_join_all(sidecars.map(|sidecar| sidecar.in_force(control))).await?;
         Ok(())
     }
 
-    /// Where everything listens now.
-    pub(super) async fn places(&self) -> Result<Places, MeshError> {
-        let mut places = Places::default();
+    /// Where every application listens.
+    pub(super) fn applications(&self) -> BTreeMap<PodPort, SocketAddr> {
+        let pods = self.pods.iter();
+        pods.flat_map(|(name, pod)| {
+            let applications = pod.applications.iter();
+            applications.map(|(port, application)| ((name.clone(), *port), application.address()))
+        })
+        .collect()
+    }
+
+    /// Where everything listens, as of the configuration last seen in force.
+    pub(super) fn places(&self) -> Places {
+        let mut places = Places {
+            applications: self.applications(),
+            ..Places::default()
+        };
         for (name, pod) in &self.pods {
-            for (port, application) in &pod.applications {
-                places
-                    .applications
-                    .insert((name.clone(), *port), application.address());
-            }
-            if let Some(sidecar) = &pod.sidecar {
-                for (listener, address) in sidecar.listeners().await? {
-                    places.learn(name, listener, address);
-                }
+            for (listener, address) in pod.sidecar.iter().flat_map(|sidecar| &sidecar.listeners) {
+                places.learn(name, listener.clone(), *address);
             }
         }
-        Ok(places)
+        places
     }
 
     /// Whether the client is shown exactly what `pin` says.
     pub(super) fn is_pinned(&self, client: &PodName, pin: Option<&Pin>) -> bool {
         self.pins.get(client) == pin
-    }
-
-    pub(super) fn pin(&mut self, client: &PodName, pin: Option<Pin>) {
-        match pin {
-            Some(pin) => self.pins.insert(client.clone(), pin),
-            None => self.pins.remove(client),
-        };
     }
 
     /// What applications saw since the last look.
@@ -231,35 +266,57 @@ impl Pods {
         &mut self,
         ends: [Option<&PodName>; 2],
     ) -> Result<[Option<Before>; 2], MeshError> {
-        let mut marks = [None, None];
-        for (mark, pod) in marks.iter_mut().zip(ends) {
-            if let Some(sidecar) = pod.and_then(|pod| self.sidecar(pod)) {
-                *mark = Some(observe::mark(sidecar).await?);
-            }
-        }
-        Ok(marks)
+        let [client, server] = self.ends(ends);
+        let (client, server) = tokio::try_join!(observe::mark(client), observe::mark(server))?;
+        Ok([client, server])
     }
 
     /// Waits for the evidence of the call made since the marks.
     pub(super) async fn gather(
         &mut self,
         caller: &Caller,
-        [client, server]: [Option<&PodName>; 2],
+        ends: [Option<&PodName>; 2],
         [client_before, server_before]: [Option<Before>; 2],
         reuse_connections: bool,
     ) -> Result<Gathered, MeshError> {
+        let [client, server] = self.ends(ends);
+        let (client, server) = (client.zip(client_before), server.zip(server_before));
+        observe::gather(caller, client, server, reuse_connections).await
+    }
+
+    /// The sidecars at both ends of a call; a pod that calls itself has one, and it is the client's.
+    fn ends(&mut self, [client, server]: [Option<&PodName>; 2]) -> [Option<&mut Sidecar>; 2] {
         let mut sidecars: BTreeMap<&PodName, &mut Sidecar> = self
             .pods
             .iter_mut()
             .filter_map(|(name, pod)| Some((name, pod.sidecar.as_mut()?)))
             .collect();
-        let client = client.and_then(|pod| sidecars.remove(pod)).zip(client_before);
-        let server = server.and_then(|pod| sidecars.remove(pod)).zip(server_before);
-        observe::gather(caller, client, server, reuse_connections).await
+        [client, server].map(|pod| sidecars.remove(pod?))
     }
 
+    #[cfg(test)]
     pub(super) fn sidecar(&mut self, pod: &PodName) -> Option<&mut Sidecar> {
         self.pods.get_mut(pod)?.sidecar.as_mut()
+    }
+
+    pub(super) const fn sidecars_started(&self) -> usize {
+        self.sidecars_started
+    }
+
+    /// The binaries of the running sidecars that were started after the first `known`.
+    pub(super) fn binaries_since(&self, known: usize) -> Vec<PathBuf> {
+        self.sidecars()
+            .filter(|sidecar| sidecar.number > known)
+            .map(|sidecar| sidecar.binary.path.clone())
+            .collect()
+    }
+
+    pub(super) fn process_ids(&self) -> Vec<u32> {
+        self.sidecars().filter_map(Sidecar::process_id).collect()
+    }
+
+    fn sidecars(&self) -> impl Iterator<Item = &Sidecar> {
+        self.pods.values().filter_map(|pod| pod.sidecar.as_ref())
     }
 
     pub(super) fn components(&self) -> Vec<Component> {
@@ -283,19 +340,47 @@ impl Pods {
     }
 
     pub(super) async fn stop(&mut self, control: &ControlPlane) {
-        let pods = std::mem::take(&mut self.pods);
-        futures_util::future::join_all(pods.into_values().map(|pod| pod.stop(control))).await;
+        for pod in std::mem::take(&mut self.pods).into_values() {
+            pod.leave(control, &mut self.leaving);
+        }
+        self.left().await;
+    }
+
+    /// Waits until no pod is left of those that were replaced.
+    pub(super) async fn left(&mut self) {
+        while self.leaving.join_next().await.is_some() {}
     }
 }
 
 impl Pod {
-    async fn stop(self, control: &ControlPlane) {
-        if let Some(sidecar) = self.sidecar {
-            sidecar.stop(control).await;
+    fn push(
+        &mut self,
+        control: &ControlPlane,
+        desired: &Desired,
+        places: &Places,
+        name: &PodName,
+        pin: Option<&Pin>,
+    ) {
+        if let Some(sidecar) = &mut self.sidecar {
+            let instruments = sidecar.instruments(desired.reuse_connections);
+            let resources = resources::resources(desired, name, places, pin, &instruments);
+            sidecar.push(control, resources);
         }
-        for application in self.applications.into_values() {
-            application.stop().await;
+    }
+
+    /// Begins to end the pod; `leaving` tells when it has.
+    fn leave(self, control: &ControlPlane, leaving: &mut JoinSet<()>) {
+        if let Some(sidecar) = &self.sidecar {
+            control.forget(&sidecar.node);
         }
+        leaving.spawn(async move {
+            if let Some(sidecar) = self.sidecar {
+                sidecar.stop().await;
+            }
+            for application in self.applications.into_values() {
+                application.stop().await;
+            }
+        });
     }
 }
 

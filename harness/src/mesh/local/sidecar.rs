@@ -6,10 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::call::PodName;
-use crate::envoy::admin::{Admin, Secrets};
+use crate::envoy::AdminError;
+use crate::envoy::admin::Admin;
 use crate::envoy::binary::EnvoyBinary;
+use crate::envoy::config::bootstrap::bootstrap;
 use crate::envoy::config::{
-    Instruments, ROOT_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret,
+    Instruments, ROOT_SECRET, Resources, WORKLOAD_SECRET, certificate_secret, validation_secret,
 };
 use crate::envoy::logs::Tail;
 use crate::envoy::process::{EnvoyProcess, Files};
@@ -27,12 +29,27 @@ const ALIVE_CHECK: Duration = Duration::from_millis(20);
 /// A sidecar that runs.
 #[derive(Debug)]
 pub(super) struct Sidecar {
+    /// Counts the sidecars this mesh ever started.
+    pub(super) number: usize,
     pub(super) node: String,
     pub(super) binary: EnvoyBinary,
     pub(super) admin: Admin,
     pub(super) access_log: Tail,
     pub(super) debug_log: Tail,
+    /// Where its listeners are, by name, when it was last seen in force.
+    pub(super) listeners: BTreeMap<String, SocketAddr>,
     process: EnvoyProcess,
+    /// What it was told and has not been seen to follow yet.
+    told: Told,
+}
+
+/// What is new to a sidecar.
+#[derive(Debug, Default)]
+struct Told {
+    anything: bool,
+    /// Something that may use secrets, or a secret.
+    secrets: bool,
+    listeners: bool,
 }
 
 impl Sidecar {
@@ -50,16 +67,24 @@ impl Sidecar {
         );
         let files = Files::new(folder, &label, number);
         let node = format!("sidecar~{pod}~{number}");
-        let process = EnvoyProcess::start(&binary.path, &node, files, control_plane).await?;
+        let config = bootstrap(&node, control_plane, &files.admin);
+        let process = EnvoyProcess::start(&binary.path, &node, files, &config).await?;
         let files = process.files();
         Ok(Self {
+            number,
             node,
             binary,
             admin: Admin::new(&files.admin),
             access_log: Tail::new(&files.access_log),
             debug_log: Tail::new(&files.log),
+            listeners: BTreeMap::new(),
             process,
+            told: Told::default(),
         })
+    }
+
+    pub(super) fn process_id(&self) -> Option<u32> {
+        self.process.id()
     }
 
     pub(super) fn instruments(&self, reuse_connections: bool) -> Instruments {
@@ -69,27 +94,44 @@ impl Sidecar {
         }
     }
 
-    /// Hands the sidecar its certificate and its roots. Returns whether either is new to it.
-    pub(super) fn push_secrets(&self, control: &ControlPlane, issued: &Issued) -> bool {
+    /// Tells the sidecar what it should know.
+    pub(super) fn push(&mut self, control: &ControlPlane, resources: Resources) {
+        let pushed = control.push(&self.node, resources);
+        self.told.anything |= pushed.anything();
+        self.told.secrets |= pushed.clusters || pushed.listeners;
+        self.told.listeners |= pushed.listeners;
+    }
+
+    /// Hands the sidecar its certificate and its roots.
+    pub(super) fn push_secrets(&mut self, control: &ControlPlane, issued: &Issued) {
         let certificate = certificate_secret(
             WORKLOAD_SECRET,
             &issued.certificate_chain,
             issued.private_key.pem(),
         );
         let roots = validation_secret(ROOT_SECRET, &issued.trust_bundle);
-        let new_certificate = control.push_secret(&self.node, certificate);
-        control.push_secret(&self.node, roots) || new_certificate
+        for secret in [certificate, roots] {
+            let is_new = control.push_secret(&self.node, secret);
+            self.told.anything |= is_new;
+            self.told.secrets |= is_new;
+        }
     }
 
-    /// Waits until all that the sidecar was told is acknowledged and in force.
+    /// Waits until all that the sidecar was told is acknowledged and in force. One that was told nothing new since
+    /// it was last seen in force still is.
     pub(super) async fn in_force(&mut self, control: &ControlPlane) -> Result<(), MeshError> {
+        if !self.told.anything {
+            return Ok(());
+        }
         let deadline = tokio::time::Instant::now() + IN_FORCE_DEADLINE;
         self.acknowledged(control, deadline).await?;
         loop {
-            let warming = self.admin.warming().await?;
-            let secrets = self.admin.secrets().await?;
-            let stale = stale_secrets(&secrets, control, &self.node);
+            let (warming, stale) = tokio::try_join!(self.admin.warming(), self.stale_secrets(control))?;
             if warming.is_done() && stale.is_empty() {
+                if self.told.listeners {
+                    self.listeners = self.admin.listeners().await?;
+                }
+                self.told = Told::default();
                 return Ok(());
             }
             if tokio::time::Instant::now() > deadline {
@@ -102,6 +144,20 @@ impl Sidecar {
             self.process.check_alive()?;
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Secrets it uses in an older version than it was told: an acknowledged secret is not yet one in use.
+    async fn stale_secrets(&self, control: &ControlPlane) -> Result<Vec<String>, AdminError> {
+        if !self.told.secrets {
+            return Ok(Vec::new());
+        }
+        let secrets = self.admin.secrets().await?;
+        let outdated = secrets.active.into_iter().filter(|(name, version)| {
+            control
+                .secret_version(&self.node, name)
+                .is_some_and(|told| told.to_string() != *version)
+        });
+        Ok(outdated.map(|(name, _)| name).chain(secrets.warming).collect())
     }
 
     async fn acknowledged(
@@ -123,13 +179,7 @@ impl Sidecar {
         }
     }
 
-    /// Where its listeners are, by name.
-    pub(super) async fn listeners(&self) -> Result<BTreeMap<String, SocketAddr>, MeshError> {
-        Ok(self.admin.listeners().await?)
-    }
-
-    pub(super) async fn stop(self, control: &ControlPlane) {
-        control.forget(&self.node);
+    pub(super) async fn stop(self) {
         self.process.stop().await;
     }
 
@@ -140,19 +190,4 @@ impl Sidecar {
             waiting_for,
         }
     }
-}
-
-/// Secrets the sidecar uses in an older version than it was told: an acknowledged secret is not yet one in use.
-fn stale_secrets(secrets: &Secrets, control: &ControlPlane, node: &str) -> Vec<String> {
-    secrets
-        .active
-        .iter()
-        .filter(|(name, version)| {
-            control
-                .secret_version(node, name)
-                .is_some_and(|told| told.to_string() != **version)
-        })
-        .map(|(name, _)| name.clone())
-        .chain(secrets.warming.iter().cloned())
-        .collect()
 }

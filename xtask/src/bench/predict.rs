@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use meshproof::fault::Conditions;
 use meshproof::istio::matrix::{CallShape, Matrix, predict_all};
 use meshproof::istio::releases::VERIFIED;
@@ -14,6 +14,7 @@ use meshproof::outcome::OutcomeId;
 use meshproof::snapshot::Snapshot;
 
 use crate::exit::Exit;
+use crate::output::outln;
 
 /// What a mesh of a thousand workloads may take.
 const SECONDS: f64 = 1.0;
@@ -24,13 +25,6 @@ const GROWTH: f64 = 12.0;
 const NAMESPACE_SIZE: usize = 50;
 /// How many calls are predicted one by one, for the ratio.
 const SINGLE: usize = 20_000;
-
-/// What can be measured.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Bench {
-    /// Predictions of all calls of a large mesh
-    Predict(PredictBench),
-}
 
 /// Measure prediction: all calls of a large mesh on one core.
 ///
@@ -46,7 +40,7 @@ pub(crate) enum Bench {
 ///   cargo run --release -p xtask -- bench predict
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct PredictBench {
+pub(super) struct Predict {
     /// How many workloads, each with a Service
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = at_least_ten)]
     workloads: usize,
@@ -60,29 +54,28 @@ pub(crate) struct PredictBench {
     check: bool,
 }
 
-impl PredictBench {
-    #[expect(clippy::print_stdout, reason = "the command's result")]
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+impl Predict {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
         if cfg!(debug_assertions) {
-            println!("not optimised: use cargo run --release -p xtask -- bench predict");
+            outln!("not optimised: use cargo run --release -p xtask -- bench predict");
         }
         let base = Measured::of(self.workloads, self.policies)?;
         let memory = peak_megabytes();
-        print!("{}", base.text());
-        println!(
+        outln!("{}", base.text().trim_end());
+        outln!(
             "  memory    {}",
             memory.map_or_else(|| "unknown here".to_owned(), |it| format!("{it} MB at most"))
         );
-        println!(
+        outln!(
             "  alone     {:.1} µs for a call, so groups are {:.0} times faster",
             base.alone() * 1e6,
             base.ratio()
         );
 
         let large = Measured::of(self.workloads * 10, self.policies * 10)?;
-        print!("{}", large.text());
+        outln!("{}", large.text().trim_end());
         let growth = large.per_caller_group() / base.per_caller_group();
-        println!("growth: 10 times the workloads take {growth:.1} times the time per group of callers");
+        outln!("growth: 10 times the workloads take {growth:.1} times the time per group of callers");
 
         let goals = [
             (
@@ -93,7 +86,7 @@ impl PredictBench {
             (format!("growth {GROWTH}"), growth <= GROWTH),
         ];
         for (goal, is_met) in &goals {
-            println!("{} {goal}", if *is_met { "met:   " } else { "missed:" });
+            outln!("{} {goal}", if *is_met { "met:   " } else { "missed:" });
         }
         let is_missed = goals.iter().any(|(_, is_met)| !is_met);
         Ok(if self.check && is_missed {
@@ -135,9 +128,10 @@ impl Measured {
                 .cells()
                 .step_by(step)
                 .map(|cell| matrix.call(cell.caller, cell.column));
-            calls
-                .map(|call| black_box(predict_one(&topology, &conditions, &call)))
-                .count()
+            calls.fold(0, |made, call| {
+                black_box(predict_one(&topology, &conditions, &call));
+                made + 1
+            })
         });
         Ok(Self {
             workloads,

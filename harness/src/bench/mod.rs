@@ -1,0 +1,244 @@
+//! Measuring scenarios on the local tier against their floor.
+//!
+//! The floor of a scenario is the start of its proxies alone plus its calls, both measured in the same round as the
+//! scenario itself: see [`floor`]. A ratio between two figures of one machine and one moment means something on any
+//! machine; the figures alone do not.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::mesh::local::{LocalMesh, floor};
+use crate::mesh::{Mesh, MeshError, Settings, Tier};
+use crate::scenario::verdict::Verdict;
+use crate::scenario::{Options, RunError, Scenario, plan, run};
+
+mod memory;
+
+pub use memory::PeakMemory;
+
+/// What a scenario takes on the local tier. Every figure is the median of the rounds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LocalBench {
+    /// The scenario.
+    pub scenario: String,
+    /// How often it was measured.
+    pub rounds: usize,
+    /// From setting up the mesh until it is torn down, in milliseconds.
+    pub millis: f64,
+    /// Start of the proxies alone plus the calls, in milliseconds.
+    pub floor_millis: f64,
+    /// `millis` by `floor_millis`.
+    pub ratio: f64,
+    /// Its phases.
+    pub phases: Vec<PhaseBench>,
+    /// Setting up and tearing down, which belong to no phase, in milliseconds.
+    pub around_millis: f64,
+    /// The greatest peak of any round; nothing where this system does not tell.
+    pub peak_memory: Option<PeakMemory>,
+}
+
+/// What a phase takes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PhaseBench {
+    /// Its name.
+    pub name: String,
+    /// The phase, in milliseconds.
+    pub millis: f64,
+    /// Proxies it starts.
+    pub proxies: usize,
+    /// The start of these proxies alone, in milliseconds.
+    pub start_millis: f64,
+    /// Calls it makes.
+    pub calls: usize,
+    /// The calls alone, in milliseconds.
+    pub calls_millis: f64,
+}
+
+/// Why a scenario could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// It could not be run to its end.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// It does not hold, so what it takes means nothing.
+    #[error(
+        "{scenario} is {verdict} on {}, so there is nothing to measure (run {reproduce})",
+        Tier::Local
+    )]
+    NotHeld {
+        /// The scenario.
+        scenario: String,
+        /// Its verdict.
+        verdict: Verdict,
+        /// The command that shows why.
+        reproduce: String,
+    },
+}
+
+impl From<MeshError> for BenchError {
+    fn from(error: MeshError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+/// One round: the scenario, and the floor under it.
+struct Round {
+    millis: f64,
+    phases: Vec<PhaseBench>,
+    peak_memory: Option<PeakMemory>,
+}
+
+/// Measures `scenario` in `rounds` rounds, at least one, telling `progress` of each as it ends. A round before the first
+/// is not counted: it fills caches.
+///
+/// # Errors
+/// See [`BenchError`].
+pub async fn local(
+    scenario: &Scenario,
+    settings: &Settings,
+    rounds: usize,
+    mut progress: impl FnMut(usize),
+) -> Result<LocalBench, BenchError> {
+    round(scenario, settings).await?;
+    let mut measured = Vec::new();
+    for number in 0..rounds.max(1) {
+        measured.push(round(scenario, settings).await?);
+        progress(number + 1);
+    }
+    Ok(summary(scenario, &measured))
+}
+
+async fn round(scenario: &Scenario, settings: &Settings) -> Result<Round, BenchError> {
+    let options = Options::on(Tier::Local);
+    let started = Instant::now();
+    let mut mesh = LocalMesh::new(settings.clone())?;
+    let result = run(scenario, &mut mesh, &options, |_| {}).await;
+    let peak_memory = memory::peak(&mesh.process_ids());
+    mesh.down().await;
+    drop(mesh);
+    let millis = started.elapsed().as_secs_f64() * 1000.0;
+    let result = result?;
+    if result.verdict != Verdict::Held {
+        return Err(BenchError::NotHeld {
+            scenario: result.scenario,
+            verdict: result.verdict,
+            reproduce: result.reproduce,
+        });
+    }
+    let states = plan(scenario, &options)?
+        .into_iter()
+        .map(|phase| phase.desired)
+        .collect();
+    let floor = floor(states, settings).await?;
+    let phases = result
+        .phases
+        .into_iter()
+        .zip(floor)
+        .map(|(phase, floor)| PhaseBench {
+            name: phase.name,
+            millis: phase.millis,
+            proxies: floor.proxies,
+            start_millis: floor.start.as_secs_f64() * 1000.0,
+            calls: phase.calls.len(),
+            calls_millis: floor.calls.as_secs_f64() * 1000.0,
+        })
+        .collect();
+    Ok(Round {
+        millis,
+        phases,
+        peak_memory,
+    })
+}
+
+fn summary(scenario: &Scenario, rounds: &[Round]) -> LocalBench {
+    let phase_figure = |index: usize, figure: fn(&PhaseBench) -> f64| {
+        median(
+            rounds
+                .iter()
+                .filter_map(|round| round.phases.get(index))
+                .map(figure),
+        )
+    };
+    let names = rounds.first().map(|round| round.phases.as_slice());
+    let phases = names
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+        .map(|(index, phase)| PhaseBench {
+            millis: phase_figure(index, |phase| phase.millis),
+            start_millis: phase_figure(index, |phase| phase.start_millis),
+            calls_millis: phase_figure(index, |phase| phase.calls_millis),
+            ..phase.clone()
+        })
+        .collect();
+    let millis = median(rounds.iter().map(|round| round.millis));
+    let floor_millis = median(rounds.iter().map(Round::floor_millis));
+    LocalBench {
+        scenario: scenario.name().to_owned(),
+        rounds: rounds.len(),
+        millis,
+        floor_millis,
+        ratio: millis / floor_millis,
+        phases,
+        around_millis: median(rounds.iter().map(Round::around_millis)),
+        peak_memory: rounds
+            .iter()
+            .filter_map(|round| round.peak_memory)
+            .reduce(PeakMemory::greater),
+    }
+}
+
+impl Round {
+    fn floor_millis(&self) -> f64 {
+        let phases = self.phases.iter();
+        phases.map(|phase| phase.start_millis + phase.calls_millis).sum()
+    }
+
+    fn around_millis(&self) -> f64 {
+        let phases: f64 = self.phases.iter().map(|phase| phase.millis).sum();
+        self.millis - phases
+    }
+}
+
+/// The middle figure; of two middle ones their mean. Zero if there is none.
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    let upper = figures.len() / 2;
+    match (figures.get(upper.wrapping_sub(1)), figures.get(upper)) {
+        (Some(below), Some(above)) if figures.len().is_multiple_of(2) => f64::midpoint(*below, *above),
+        (_, Some(middle)) => *middle,
+        (_, None) => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_not_moved_by_one_bad_round() {
+        assert_eq!(median([3.0, 100.0, 1.0].into_iter()), 3.0);
+        assert_eq!(median([4.0, 1.0, 2.0, 100.0].into_iter()), 3.0);
+        assert_eq!(median([7.0].into_iter()), 7.0);
+    }
+
+    #[test]
+    fn what_belongs_to_no_phase_is_around_them() {
+        let phase = PhaseBench {
+            name: "control".to_owned(),
+            millis: 90.0,
+            proxies: 2,
+            start_millis: 50.0,
+            calls: 3,
+            calls_millis: 10.0,
+        };
+        let round = Round {
+            millis: 120.0,
+            phases: vec![phase],
+            peak_memory: None,
+        };
+        assert_eq!((round.floor_millis(), round.around_millis()), (60.0, 30.0));
+    }
+}

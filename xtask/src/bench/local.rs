@@ -1,0 +1,151 @@
+//! `cargo xtask bench local`: scenarios against their floor.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use meshproof::bench::{self, BenchError, LocalBench, PeakMemory};
+use meshproof::envoy::binary::{Overrides, TerminalProgress};
+use meshproof::mesh::Settings;
+use meshproof::scenario::{Catalogue, workspace_root};
+
+use crate::exit::{BadInput, Exit};
+use crate::interrupt::Interruptible;
+use crate::output::outln;
+use crate::scenario::{Output, find};
+
+/// Measure scenarios on the local tier against their floor.
+///
+/// The floor of a scenario is what no harness could do without:
+///
+///   start  the same number of proxies from the same binaries, with an admin socket and nothing to do, started at
+///          once where the scenario starts them at once, until each says that it is live
+///   calls  the same calls over the same mesh, one after another, from dialling to the caller's result, without
+///          gathering evidence
+///
+/// The scenario's time runs from setting up the mesh until it is torn down. Both are measured in every round, the
+/// floor right after the scenario, after one round that is not counted. Figures are medians; the ratio is that of the
+/// two medians. Memory is the kernel's high-water mark (VmHWM) of the harness and of the proxies that run at the end.
+///
+/// Without --release this measures the harness as `cargo xtask` builds it.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "\
+Examples:
+  cargo xtask bench local
+  cargo xtask bench local baseline-strict expired-ca --rounds 20 --output json",
+    verbatim_doc_comment
+)]
+pub(super) struct Local {
+    /// Names of scenarios
+    #[arg(value_name = "NAME", default_value = "skew-1.24.0")]
+    names: Vec<String>,
+
+    /// How often to measure
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+
+    /// Use this binary for an Istio release, for example 1.24.0=/opt/envoy
+    #[arg(long, value_name = "VERSION=PATH")]
+    proxy: Vec<String>,
+
+    /// How to print results
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+impl Local {
+    #[expect(clippy::print_stderr, reason = "the command's result")]
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+        let catalogue = Catalogue::load(&root)
+            .with_context(|| format!("cannot read {}", root.join("scenarios").display()))?;
+        let mut scenarios = Vec::new();
+        for name in &self.names {
+            scenarios.push(find(&catalogue, name)?);
+        }
+        let interruptible = Interruptible::new()?;
+        let settings = Settings {
+            overrides: Overrides::from_flags(&self.proxy)?,
+            progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
+            ..Settings::default()
+        };
+        for scenario in scenarios {
+            let rounds = usize::try_from(self.rounds)?;
+            let work = bench::local(scenario, &settings, rounds, |round| {
+                tracing::info!(scenario = scenario.name(), round, "measured");
+            });
+            let measured = match interruptible.run(work)? {
+                None => return Ok(Exit::Interrupted),
+                Some(Ok(measured)) => measured,
+                Some(Err(BenchError::Run(error))) => return Err(error.into()),
+                Some(Err(not_held @ BenchError::NotHeld { .. })) => {
+                    eprintln!("error: {not_held}");
+                    return Ok(Exit::Falsified);
+                }
+            };
+            match self.output {
+                Output::Text => outln!("{}", text(&measured)),
+                Output::Json => outln!("{}", serde_json::to_string(&measured)?),
+            }
+        }
+        Ok(Exit::Held)
+    }
+}
+
+/// A table of phases, the ratio below it.
+fn text(measured: &LocalBench) -> String {
+    let LocalBench {
+        scenario,
+        rounds,
+        millis,
+        floor_millis,
+        ratio,
+        phases,
+        around_millis,
+        peak_memory,
+    } = measured;
+    let names = phases.iter().map(|phase| phase.name.len());
+    let width = names
+        .chain(["setup and teardown".len()])
+        .max()
+        .unwrap_or_default();
+    let mut lines = vec![
+        format!("{scenario} on local: medians of {rounds} rounds, in milliseconds"),
+        format!(
+            "  {:width$}  {:>8}  {:>17}  {:>17}",
+            "", "scenario", "floor: start", "floor: calls"
+        ),
+    ];
+    for phase in phases {
+        let start = format!("{:.0} ({} proxies)", phase.start_millis, phase.proxies);
+        let calls = format!("{:.0} ({} calls)", phase.calls_millis, phase.calls);
+        lines.push(format!(
+            "  {:width$}  {:>8.0}  {start:>17}  {calls:>17}",
+            phase.name, phase.millis
+        ));
+    }
+    lines.push(format!("  {:width$}  {around_millis:>8.0}", "setup and teardown"));
+    lines.push(format!(
+        "  {:width$}  {millis:>8.0}  floor {floor_millis:.0}, ratio {ratio:.2}",
+        "all"
+    ));
+    lines.push(match peak_memory {
+        Some(PeakMemory {
+            harness,
+            proxies,
+            largest_proxy,
+        }) => format!(
+            "  peak memory: harness {} MiB, proxies {} MiB together, {} MiB the largest",
+            mebibytes(*harness),
+            mebibytes(*proxies),
+            mebibytes(*largest_proxy)
+        ),
+        None => "  peak memory: not measured, this system does not tell".to_owned(),
+    });
+    lines.join("\n")
+}
+
+const fn mebibytes(bytes: u64) -> u64 {
+    bytes / (1 << 20)
+}
