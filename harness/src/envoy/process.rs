@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 const EXIT_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How often logs reach their file. A call's evidence waits for it, so it is short; Envoy's default is 10 s.
-const LOG_FLUSH_MILLIS: &str = "2";
+const LOG_FLUSH_MILLIS: &str = "1";
 
 /// Why an Envoy process could not be started or went away.
 #[derive(Debug, thiserror::Error)]
