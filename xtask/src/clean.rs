@@ -5,6 +5,7 @@ use meshproof::envoy::binary::Store;
 use meshproof::mesh::sweep;
 
 use crate::exit::Exit;
+use crate::output::outln;
 
 /// Remove what killed runs left behind: their proxies and directories, and half-made downloads. Runs that live are
 /// left alone.
@@ -13,15 +14,14 @@ use crate::exit::Exit;
 pub(crate) struct Clean {}
 
 impl Clean {
-    #[expect(clippy::print_stdout, reason = "the command's result")]
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let mut removed = sweep();
         removed.extend(Store::user()?.sweep()?);
         for path in &removed {
-            println!("removed {}", path.display());
+            outln!("removed {}", path.display());
         }
         if removed.is_empty() {
-            println!("nothing was left behind");
+            outln!("nothing was left behind");
         }
         Ok(Exit::Held)
     }

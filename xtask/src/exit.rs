@@ -46,11 +46,23 @@ pub(crate) fn code(result: anyhow::Result<Exit>) -> ExitCode {
         Ok(Exit::Interrupted) => 130,
         Ok(Exit::Other(code)) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", with_causes(&error));
             of_error(&error)
         }
     };
     ExitCode::from(code)
+}
+
+/// The error, then each of its causes that no message before it has told already.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn of_error(error: &anyhow::Error) -> u8 {

@@ -2,8 +2,12 @@
 
 mod bench;
 mod clean;
+mod colour;
 mod exit;
 mod interrupt;
+mod output;
+mod predict;
+mod release;
 mod scenario;
 mod setup;
 mod suite;
@@ -25,6 +29,8 @@ struct Xtask {
 enum Command {
     /// Run scenarios, or list, check, and explain them
     Scenario(scenario::Scenario),
+    /// Predict what becomes of calls, and which objects decide it
+    Predict(predict::Predict),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Fetch the pinned Envoy binaries, or take them from a folder
@@ -40,9 +46,11 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(logs)
         .with_writer(std::io::stderr)
+        .with_ansi(colour::is_coloured(&std::io::stderr()))
         .init();
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
+        Command::Predict(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),

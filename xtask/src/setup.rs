@@ -8,6 +8,8 @@ use meshproof::envoy::binary::{How, Installed, Store, TerminalProgress};
 use semver::Version;
 
 use crate::exit::Exit;
+use crate::output::outln;
+use crate::release::release;
 
 /// Fetch the pinned Envoy binaries, or take them from a folder.
 #[derive(Args, Debug)]
@@ -35,19 +37,18 @@ impl Setup {
     ///
     /// # Errors
     /// A [`meshproof::envoy::binary::ProvisionError`]: exit code 3.
-    #[expect(clippy::print_stdout, reason = "the command's result")]
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let store = Store::user()?;
         let progress = TerminalProgress::new();
         let versions = self.versions(&store);
         if let Some(folder) = &self.from {
             for installed in store.install_from(folder, &versions, &progress)? {
-                println!("{}", line(&installed));
+                outln!("{}", line(&installed));
             }
         } else {
             for version in versions {
                 for installed in store.install(&[version], &progress)? {
-                    println!("{}", line(&installed));
+                    outln!("{}", line(&installed));
                 }
             }
         }
@@ -65,11 +66,6 @@ impl Setup {
             .collect();
         needed.into_iter().collect()
     }
-}
-
-fn release(text: &str) -> Result<Version, &'static str> {
-    text.parse()
-        .map_err(|_| "write all three numbers of an Istio release, for example 1.24.0")
 }
 
 fn line(

@@ -135,6 +135,12 @@ impl Admin {
         })
     }
 
+    /// Everything that is in force, endpoints included.
+    #[cfg(test)]
+    pub(crate) async fn config_dump(&self) -> Result<Value, AdminError> {
+        self.json("/config_dump?include_eds").await
+    }
+
     async fn secret_versions(&self, resource: &str) -> Result<BTreeMap<String, String>, AdminError> {
         let dump: Value = self
             .json(&format!(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::process::{Child, Command};
@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 
 /// How long a proxy may take to end after being told to. Measured: 16 to 32 ms.
 const EXIT_DEADLINE: Duration = Duration::from_secs(2);
+/// How often a dying proxy is looked at where nothing can be awaited.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// How often logs reach their file. A call's evidence waits for it, so it is short; Envoy's default is 10 s.
 const LOG_FLUSH_MILLIS: &str = "1";
@@ -39,8 +41,10 @@ pub enum ProcessError {
         source: std::io::Error,
     },
     /// Envoy exited by itself.
-    #[error("envoy for {node} exited with {status}; its last words:\n{last_words}")]
+    #[error("envoy {binary} for {node} ended by itself ({status}); its last words:\n{last_words}")]
     Exited {
+        /// The binary.
+        binary: PathBuf,
         /// The proxy.
         node: String,
         /// Its exit status.
@@ -74,9 +78,10 @@ impl Files {
     }
 }
 
-/// A running Envoy. Dropping it kills it.
+/// A running Envoy. Dropping it kills it, and waits until it is gone.
 #[derive(Debug)]
 pub(crate) struct EnvoyProcess {
+    binary: PathBuf,
     node: String,
     files: Files,
     child: Child,
@@ -124,6 +129,7 @@ impl EnvoyProcess {
             write(&files.pid, &pid.to_string())?;
         }
         Ok(Self {
+            binary: binary.to_owned(),
             node: node.to_owned(),
             files,
             child,
@@ -160,10 +166,29 @@ impl EnvoyProcess {
         let log = std::fs::read_to_string(&self.files.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         ProcessError::Exited {
+            binary: self.binary.clone(),
             node: self.node.clone(),
             status: status.to_owned(),
             last_words: lines[lines.len().saturating_sub(5)..].join("\n"),
         }
+    }
+}
+
+impl Drop for EnvoyProcess {
+    /// Whoever drops the process removes its directory next, so it must not be left dying. Blocks for as long as a
+    /// killed Envoy takes to end, and only where [`EnvoyProcess::stop`] was not reached: an interrupt or an error.
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// Kills a child and waits for its end.
+fn end(child: &mut Child) {
+    // Fails only when it is gone already.
+    let _ = child.start_kill();
+    let deadline = Instant::now() + EXIT_DEADLINE;
+    while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+        std::thread::sleep(LOOK_AGAIN);
     }
 }
 
@@ -187,8 +212,10 @@ async fn spawn(command: Command) -> std::io::Result<Child> {
             for (mut command, runtime, answer) in requests {
                 let _runtime = runtime.enter();
                 die_with_parent(&mut command);
-                // The asker may have been cancelled; the child is then killed on drop.
-                let _ = answer.send(command.spawn());
+                if let Err(Ok(mut child)) = answer.send(command.spawn()) {
+                    // The asker was cancelled, and its directory is going away.
+                    end(&mut child);
+                }
             }
         });
         sender
@@ -203,9 +230,17 @@ async fn spawn(command: Command) -> std::io::Result<Child> {
 
 #[cfg(target_os = "linux")]
 fn die_with_parent(command: &mut Command) {
-    let request =
-        || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(std::io::Error::from);
-    // SAFETY: the closure makes one async-signal-safe system call (prctl) and allocates nothing.
+    let harness = nix::unistd::Pid::this();
+    let request = move || {
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        // A harness that died before the request sends no signal any more.
+        if nix::unistd::getppid() == harness {
+            Ok(())
+        } else {
+            Err(nix::errno::Errno::ESRCH.into())
+        }
+    };
+    // SAFETY: the closure makes two async-signal-safe system calls (prctl, getppid) and allocates nothing.
     #[expect(
         unsafe_code,
         reason = "the parent-death signal can only be set between fork and exec"

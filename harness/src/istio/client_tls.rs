@@ -10,18 +10,31 @@ use serde_json::Value;
 
 use super::destination_rule::Rule;
 use super::releases;
+use super::rule_id::RuleId;
 use crate::snapshot::api::{
     ClientTlsSettings, ConnectionPool, LoadBalancer, PortTrafficPolicy, Subset, TlsMode, TrafficPolicy,
 };
 
 /// The policy in force for a cluster.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Effective<'a> {
     pub(super) tls: Option<&'a ClientTlsSettings>,
     /// Which part of the rule gave the TLS settings, or took them away.
-    pub(super) rule: &'static str,
+    pub(super) rule: RuleId,
     connection_pool: Option<&'a ConnectionPool>,
     load_balancer: Option<&'a LoadBalancer>,
+}
+
+impl Default for Effective<'_> {
+    /// Nothing is set.
+    fn default() -> Self {
+        Self {
+            tls: None,
+            rule: RuleId::DestinationRuleTrafficPolicy,
+            connection_pool: None,
+            load_balancer: None,
+        }
+    }
 }
 
 impl<'a> Effective<'a> {
@@ -61,17 +74,17 @@ impl<'a> Effective<'a> {
 
     fn base(policy: &'a TrafficPolicy, port: u16) -> Self {
         match port_entry(policy, port) {
-            Some(entry) => Self::entry(entry, "destination-rule.port-level"),
+            Some(entry) => Self::entry(entry, RuleId::DestinationRulePortLevel),
             None => Self {
                 tls: policy.tls.as_ref(),
-                rule: "destination-rule.traffic-policy",
+                rule: RuleId::DestinationRuleTrafficPolicy,
                 connection_pool: policy.connection_pool.as_ref(),
                 load_balancer: policy.load_balancer.as_ref(),
             },
         }
     }
 
-    fn entry(entry: &'a PortTrafficPolicy, rule: &'static str) -> Self {
+    fn entry(entry: &'a PortTrafficPolicy, rule: RuleId) -> Self {
         Self {
             tls: entry.tls.as_ref(),
             rule,
@@ -82,11 +95,11 @@ impl<'a> Effective<'a> {
 
     fn overridden(self, policy: &'a TrafficPolicy, port: u16) -> Self {
         match port_entry(policy, port) {
-            Some(entry) => Self::entry(entry, "destination-rule.subset-port-level"),
+            Some(entry) => Self::entry(entry, RuleId::DestinationRuleSubsetPortLevel),
             None => Self {
                 tls: policy.tls.as_ref().or(self.tls),
                 rule: if policy.tls.is_some() {
-                    "destination-rule.subset"
+                    RuleId::DestinationRuleSubset
                 } else {
                     self.rule
                 },

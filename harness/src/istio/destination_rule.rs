@@ -10,6 +10,7 @@ use super::finding::Finding;
 use super::host;
 use super::peer_authentication::{age_key, finding};
 use super::releases;
+use super::rule_id::RuleId;
 use crate::snapshot::api::{DestinationRuleSpec, Subset, TrafficPolicy, WorkloadSelector};
 use crate::snapshot::{MeshConfig, Object, ObjectRef, Snapshot, Stored};
 
@@ -89,6 +90,18 @@ impl DestinationRules {
         rules
     }
 
+    /// Every host or wildcard that a rule is about, and the rule.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = (&str, &Rule)> {
+        let places = self
+            .local
+            .values()
+            .chain([&self.root_private])
+            .chain(self.exported.values());
+        places
+            .flat_map(|place| place.exact.iter().chain(&place.wildcard))
+            .flat_map(|(host, rules)| rules.iter().map(move |rule| (host.as_str(), rule)))
+    }
+
     /// The rule for calls of a client to a service host, and the rule id of the place it was found in: the client's
     /// namespace, else the service's, else the root namespace. Only the most specific host of the first place that
     /// has any counts; nothing is inherited from other hosts or places.
@@ -97,17 +110,17 @@ impl DestinationRules {
         client: &Client<'_>,
         host: &str,
         service_namespace: &str,
-    ) -> Option<(&Rule, &'static str)> {
+    ) -> Option<(&Rule, RuleId)> {
         let own = match client.namespace == self.root_namespace {
             true => Some(&self.root_private),
             false => self.local.get(client.namespace),
         };
         if let Some(rules) = own.and_then(|rules| rules.most_specific(host)) {
-            return Some((client.pick(rules.iter())?, "destination-rule.client-namespace"));
+            return Some((client.pick(rules.iter())?, RuleId::DestinationRuleClientNamespace));
         }
         let places = [
-            (service_namespace, "destination-rule.service-namespace"),
-            (self.root_namespace.as_str(), "destination-rule.root-namespace"),
+            (service_namespace, RuleId::DestinationRuleServiceNamespace),
+            (self.root_namespace.as_str(), RuleId::DestinationRuleRootNamespace),
         ];
         for (place, id) in places {
             let Some(rules) = self
@@ -216,6 +229,16 @@ impl Rule {
 
     pub(super) fn subset(&self, name: &str) -> Option<&Subset> {
         self.subsets.iter().find(|subset| subset.name == name)
+    }
+
+    /// Whether what the rule does to a call depends on who is behind the host: by name, or by label.
+    pub(super) fn depends_on_servers(&self) -> bool {
+        let names_sans = |policy: &TrafficPolicy| {
+            let of_ports = policy.port_level_settings.iter().map(|it| &it.tls);
+            let mut settings = of_ports.chain([&policy.tls]).flatten();
+            settings.any(|tls| !tls.subject_alt_names.is_empty())
+        };
+        !self.subsets.is_empty() || self.traffic_policy.as_ref().is_some_and(names_sans)
     }
 
     /// Takes over what a later rule of the same host adds: subsets of new names, and its whole policy if there is none.

@@ -2,6 +2,7 @@
 //!
 //! This module knows no proxy, no mesh, and no probe.
 
+pub mod address;
 mod client_tls;
 mod dangling;
 mod destination_rule;
@@ -10,12 +11,14 @@ mod host;
 mod identity;
 mod inbound;
 mod injection;
+pub mod matrix;
 mod outbound;
 mod peer_authentication;
 pub mod policy;
 pub mod predict;
 mod protocol;
-mod releases;
+pub mod releases;
+mod rule_id;
 mod service;
 mod topology;
 mod unmodelled;
@@ -24,6 +27,7 @@ mod workload;
 
 pub use finding::Finding;
 pub use predict::{Prediction, predict};
+pub use rule_id::RuleId;
 pub use service::{Service, ServicePort, TargetPort};
 pub use topology::Topology;
 pub use workload::{Workload, WorkloadKind};

@@ -10,10 +10,20 @@ use super::policy::{
     Because, ClientCertificate, ClientTls, Discovery, Endpoint, ListenerClass, MtlsMode, Outbound,
     TlsOrigination, Trust,
 };
+use super::rule_id::RuleId;
 use super::service::{Service, ServicePort};
 use super::topology::Topology;
 use super::workload::Workload;
 use crate::snapshot::api::{ClientTlsSettings, Subset, TlsMode};
+
+/// Which pods of a workload are listed as endpoints.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Pods {
+    /// Every one, as istiod does.
+    Every,
+    /// The first one: pods of one workload differ in nothing that decides.
+    First,
+}
 
 /// One cluster of one client.
 pub(super) struct Cluster<'a> {
@@ -52,7 +62,7 @@ impl<'a> Cluster<'a> {
         let because = found.iter().flat_map(|(rule, id)| {
             rule.from.iter().map(|object| Because {
                 object: Some(object.to_string()),
-                rule: id,
+                rule: *id,
             })
         });
         Some(Self {
@@ -68,7 +78,7 @@ impl<'a> Cluster<'a> {
         })
     }
 
-    pub(super) fn outbound(mut self) -> Outbound {
+    pub(super) fn outbound(mut self, pods: Pods) -> Outbound {
         let discovery = self.discovery();
         let tls = self.tls(discovery);
         let upgraded = self.port.class == ListenerClass::Http && self.effective.upgrades_to_http2();
@@ -80,9 +90,10 @@ impl<'a> Cluster<'a> {
             subset: self.subset.map(|subset| subset.name.clone()),
             class: self.port.class,
             http2: self.port.http2 || upgraded,
+            headless: self.service.headless,
             discovery,
             tls,
-            endpoints: self.endpoints(),
+            endpoints: self.endpoints(pods),
             connect_timeout_ms: self.effective.connect_timeout_ms(),
             destination_rule: self.rule.map(|rule| {
                 format!(
@@ -129,13 +140,13 @@ impl<'a> Cluster<'a> {
                     .filter(|name| !name.is_empty());
                 if by_name.is_some() && self.rule.is_none_or(|rule| rule.selector.is_none()) {
                     // Secrets by name are for gateways; a sidecar silently goes without TLS.
-                    self.decided_by_rule("destination-rule.credential-name-ignored");
+                    self.decided_by_rule(RuleId::DestinationRuleCredentialNameIgnored);
                     return ClientTls::Plaintext;
                 }
                 match certificate(settings, by_name) {
                     Some(certificate) => ClientTls::Fixed(self.other_tls(settings, certificate, by_name)),
                     None => {
-                        self.decided_by_rule("destination-rule.mutual-without-certificate");
+                        self.decided_by_rule(RuleId::DestinationRuleMutualWithoutCertificate);
                         ClientTls::Plaintext
                     }
                 }
@@ -146,32 +157,35 @@ impl<'a> Cluster<'a> {
     /// Automatic mTLS: by endpoint where endpoints are discovered, once for all where they are dialled.
     fn automatic(&mut self, discovery: Discovery) -> ClientTls {
         if self.service.external {
-            return self.plaintext_because("auto-mtls.mesh-external");
+            return self.plaintext_because(RuleId::AutoMtlsMeshExternal);
         }
         if !self.topology.mesh.enable_auto_mtls {
-            return self.plaintext_because("auto-mtls.off");
+            return self.plaintext_because(RuleId::AutoMtlsOff);
         }
         if self.hint_needs_endpoints() && !self.all_endpoints_have_tls_mode() {
-            return self.plaintext_because("auto-mtls.passthrough-endpoint-without-sidecar");
+            return self.plaintext_because(RuleId::AutoMtlsPassthroughEndpointWithoutSidecar);
         }
         let (hint, because) = self.topology.peer_authentications.hint(&self.service.namespace);
         self.because.push(because);
         if hint == MtlsMode::Disable {
-            return self.plaintext_because("auto-mtls.namespace-disable");
+            return self.plaintext_because(RuleId::AutoMtlsNamespaceDisable);
         }
         let origination = self.mesh_tls(None);
         match discovery {
             Discovery::Eds => {
                 self.because.push(Because {
                     object: None,
-                    rule: "auto-mtls.endpoint",
+                    rule: RuleId::AutoMtlsEndpoint,
                 });
+                if self.endpoint_mode().is_some() {
+                    self.decided_by_rule(RuleId::AutoMtlsEndpointByRule);
+                }
                 ClientTls::Auto(origination)
             }
             Discovery::OriginalDst => {
                 self.because.push(Because {
                     object: None,
-                    rule: "auto-mtls.passthrough",
+                    rule: RuleId::AutoMtlsPassthrough,
                 });
                 ClientTls::Fixed(origination)
             }
@@ -189,35 +203,26 @@ impl<'a> Cluster<'a> {
     }
 
     fn all_endpoints_have_tls_mode(&self) -> bool {
-        let workloads = || {
-            self.service
-                .workloads
-                .iter()
-                .filter_map(|name| self.topology.workloads.get(name))
-        };
-        let mut behind_port = workloads()
-            .filter(|it| it.replicas > 0 && self.port.pod_port(it).is_some())
-            .peekable();
-        behind_port.peek().is_some() && behind_port.all(|workload| workload.tls_mode)
+        let mut behind = self.topology.behind(self.service, self.port).peekable();
+        behind.peek().is_some() && behind.all(|(workload, _)| workload.tls_mode)
     }
 
-    fn endpoints(&self) -> Vec<Endpoint> {
+    fn endpoints(&self, pods: Pods) -> Vec<Endpoint> {
         let mut endpoints = Vec::new();
-        for workload in self
-            .service
-            .workloads
-            .iter()
-            .filter_map(|name| self.topology.workloads.get(name))
-        {
+        for (workload, port) in self.topology.behind(self.service, self.port) {
             let in_subset = self.subset.is_none_or(|subset| {
                 subset
                     .labels
                     .iter()
                     .all(|(key, value)| workload.labels.get(key) == Some(value))
             });
-            if let Some(port) = self.port.pod_port(workload).filter(|_| in_subset) {
+            if in_subset {
                 let tls_mode = self.marks(workload, port);
-                let pods = (0..workload.replicas).map(|ordinal| workload.name.pod(ordinal));
+                let count = match pods {
+                    Pods::Every => workload.replicas,
+                    Pods::First => workload.replicas.min(1),
+                };
+                let pods = (0..count).map(|ordinal| workload.name.pod(ordinal));
                 endpoints.extend(pods.map(|pod| Endpoint { pod, port, tls_mode }));
             }
         }
@@ -227,15 +232,17 @@ impl<'a> Cluster<'a> {
     /// Whether istiod marks an endpoint `tlsMode: istio`: its pod has the label, and either the rule says ISTIO_MUTUAL
     /// or, where it says nothing, the server's own mode is not DISABLE.
     fn marks(&self, workload: &Workload, port: u16) -> bool {
-        let release = &self.topology.release;
-        let by_rule = self
-            .rule
-            .and_then(|rule| client_tls::endpoint_mode(rule, self.subset, self.port.port, release));
         workload.tls_mode
-            && match by_rule {
+            && match self.endpoint_mode() {
                 Some(mode) => mode == TlsMode::IstioMutual,
                 None => self.topology.peer_authentications.mode(workload, Some(port)).0 != MtlsMode::Disable,
             }
+    }
+
+    /// What the rule says for marking endpoints.
+    fn endpoint_mode(&self) -> Option<TlsMode> {
+        let release = &self.topology.release;
+        client_tls::endpoint_mode(self.rule?, self.subset, self.port.port, release)
     }
 
     fn mesh_tls(&self, settings: Option<&ClientTlsSettings>) -> TlsOrigination {
@@ -296,12 +303,12 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    fn plaintext_because(&mut self, rule: &'static str) -> ClientTls {
+    fn plaintext_because(&mut self, rule: RuleId) -> ClientTls {
         self.because.push(Because { object: None, rule });
         ClientTls::Plaintext
     }
 
-    fn decided_by_rule(&mut self, rule: &'static str) {
+    fn decided_by_rule(&mut self, rule: RuleId) {
         let object = self.rule.map(|it| it.object.to_string());
         self.because.push(Because { object, rule });
     }

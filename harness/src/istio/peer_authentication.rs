@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::finding::Finding;
 use super::policy::{Because, MtlsMode};
+use super::rule_id::RuleId;
 use super::workload::Workload;
 use crate::snapshot::api::{Mtls, PeerAuthenticationSpec, PeerMode, WorkloadSelector};
 use crate::snapshot::{Age, Object, ObjectRef, Snapshot, Stored};
@@ -81,10 +82,10 @@ impl PeerAuthentications {
             return self.hint(&workload.name.namespace);
         };
         if let Some(mode) = port.and_then(|port| policy.ports.get(&port).copied().flatten()) {
-            return (mode, policy.because("peer-authentication.port"));
+            return (mode, policy.because(RuleId::PeerAuthenticationPort));
         }
         match policy.mode {
-            Some(mode) => (mode, policy.because("peer-authentication.workload")),
+            Some(mode) => (mode, policy.because(RuleId::PeerAuthenticationWorkload)),
             None => self.hint(&workload.name.namespace),
         }
     }
@@ -94,16 +95,16 @@ impl PeerAuthentications {
     pub(super) fn hint(&self, namespace: &str) -> Decision {
         let wide = self.namespaces.get(namespace).and_then(|it| it.wide.as_ref());
         if let Some((mode, policy)) = wide.and_then(|policy| Some((policy.mode?, policy))) {
-            return (mode, policy.because("peer-authentication.namespace"));
+            return (mode, policy.because(RuleId::PeerAuthenticationNamespace));
         }
         if let Some((mode, policy)) = self.mesh.as_ref().and_then(|policy| Some((policy.mode?, policy))) {
-            return (mode, policy.because("peer-authentication.mesh"));
+            return (mode, policy.because(RuleId::PeerAuthenticationMesh));
         }
         (
             MtlsMode::Permissive,
             Because {
                 object: None,
-                rule: "peer-authentication.default",
+                rule: RuleId::PeerAuthenticationDefault,
             },
         )
     }
@@ -140,7 +141,7 @@ impl Policy {
         }
     }
 
-    fn because(&self, rule: &'static str) -> Because {
+    fn because(&self, rule: RuleId) -> Because {
         Because {
             object: Some(self.object.to_string()),
             rule,

@@ -5,16 +5,17 @@
 use semver::Version;
 use serde::Serialize;
 
+use super::rule_id::RuleId;
 use crate::call::PodName;
 
 /// One step of a decision: the rule applied and the object that made it apply.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
 pub struct Because {
     /// `Kind/namespace/name`; absent when a default decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
-    /// Stable rule id, for example `peer-authentication.namespace`.
-    pub rule: &'static str,
+    /// The rule, for example `peer-authentication.namespace`.
+    pub rule: RuleId,
 }
 
 /// The mTLS mode of a server port.
@@ -136,6 +137,8 @@ pub struct Outbound {
     pub class: ListenerClass,
     /// Whether the port is declared HTTP/2 (http2, grpc, grpc-web).
     pub http2: bool,
+    /// Whether the service has no cluster IP, so that its pods may be called by name.
+    pub headless: bool,
     /// How endpoints are found.
     pub discovery: Discovery,
     /// TLS settings of the cluster.

@@ -6,7 +6,7 @@ use semver::Version;
 
 use super::destination_rule::DestinationRules;
 use super::finding::Finding;
-use super::outbound::Cluster;
+use super::outbound::{Cluster, Pods};
 use super::peer_authentication::PeerAuthentications;
 use super::policy::{Inbound, ListenerClass, Outbound};
 use super::service::{self, Service, ServicePort};
@@ -76,18 +76,34 @@ impl Topology {
     /// The pods behind a Service port, and their ports.
     #[must_use]
     pub fn endpoints(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
-        let mut endpoints = Vec::new();
-        for workload in service
+        self.behind(service, port)
+            .flat_map(|(workload, pod_port)| {
+                (0..workload.replicas).map(move |ordinal| (workload.name.pod(ordinal), pod_port))
+            })
+            .collect()
+    }
+
+    /// The first pod of each workload behind a Service port, each standing for all of its own.
+    #[must_use]
+    pub fn answering(&self, service: &Service, port: u16) -> Vec<PodName> {
+        let port = service.port(port);
+        let behind = port.into_iter().flat_map(|port| self.behind(service, port));
+        behind.map(|(workload, _)| workload.name.pod(0)).collect()
+    }
+
+    /// The workloads behind a Service port that have pods, and the pod port.
+    pub(super) fn behind<'a>(
+        &'a self,
+        service: &'a Service,
+        port: &'a ServicePort,
+    ) -> impl Iterator<Item = (&'a Workload, u16)> {
+        let workloads = service
             .workloads
             .iter()
-            .filter_map(|name| self.workloads.get(name))
-        {
-            if let Some(pod_port) = port.pod_port(workload) {
-                endpoints
-                    .extend((0..workload.replicas).map(|ordinal| (workload.name.pod(ordinal), pod_port)));
-            }
-        }
-        endpoints
+            .filter_map(|name| self.workloads.get(name));
+        workloads
+            .filter(|workload| workload.replicas > 0)
+            .filter_map(|workload| Some((workload, port.pod_port(workload)?)))
     }
 
     /// The SPIFFE id that istiod issues to a workload's pods.
@@ -129,7 +145,7 @@ impl Topology {
             .get(client)
             .filter(|workload| workload.has_sidecar())?;
         let service = self.services.get(&(namespace.to_owned(), service.to_owned()))?;
-        Some(Cluster::of(self, client, service, service.port(port)?, subset)?.outbound())
+        Some(Cluster::of(self, client, service, service.port(port)?, subset)?.outbound(Pods::Every))
     }
 
     /// The Service of that full name.

@@ -100,6 +100,11 @@ impl VirtualServices {
         if is_http { routes.http() } else { routes.tcp() }
     }
 
+    /// Every host or wildcard that is routed.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|routes| &routes.hosts).map(String::as_str)
+    }
+
     /// Every destination named, for reports of those that lead nowhere.
     pub(super) fn targets(&self) -> impl Iterator<Item = (&ObjectRef, Target)> {
         self.0.iter().flat_map(|routes| {

@@ -12,6 +12,8 @@ const PREFIX: &str = "meshproof-";
 const LOCK: &str = "owner.lock";
 /// A directory without an owner's name in its lock file may be one that is just being made.
 const BEING_MADE: Duration = Duration::from_secs(60);
+/// Bytes that must fit for logs to be trusted; a call writes a few thousand.
+const ROOM: usize = 16 * 1024;
 /// What a unix socket's path may have on every supported system, less room for a file name.
 const LONGEST_PATH: usize = 104 - 12;
 
@@ -33,6 +35,14 @@ pub enum RunDirectoryError {
     TooLong {
         /// The path.
         path: PathBuf,
+    },
+    /// The disk filled up while the run was under way.
+    #[error("no room is left in {path}: {source} (free some, or set TMPDIR to a folder with more)")]
+    Full {
+        /// The run directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
 }
 
@@ -74,6 +84,21 @@ impl RunDirectory {
             folder,
             keep,
             _lock: lock,
+        })
+    }
+
+    /// Whether proxies can still write their logs. They do not say when they cannot: evidence is just missing.
+    ///
+    /// # Errors
+    /// [`RunDirectoryError::Full`] when they cannot.
+    pub(super) fn check_room(&self) -> Result<(), RunDirectoryError> {
+        let probe = self.path().join("room");
+        let written = std::fs::write(&probe, [0; ROOM]);
+        // Fails only where nothing could be made.
+        let _ = std::fs::remove_file(&probe);
+        written.map_err(|source| RunDirectoryError::Full {
+            path: self.path().to_owned(),
+            source,
         })
     }
 

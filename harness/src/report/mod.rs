@@ -1,7 +1,9 @@
 //! Results for people and machines.
 
 mod directory;
+mod prediction;
 mod text;
 
 pub use directory::{ReportError, write};
+pub use prediction::{MatrixText, PredictedCall, reasons};
 pub use text::{Text, summary};

@@ -60,7 +60,7 @@ impl Catalogue {
     /// # Errors
     /// When the folder cannot be read. Mistakes in files are no error: the other scenarios can be used.
     pub fn load(root: &Path) -> std::io::Result<Self> {
-        Self::of_folder(&root.join("scenarios"), root)
+        Self::of_folder(&folder(root), root)
     }
 
     fn of_folder(folder: &Path, root: &Path) -> std::io::Result<Self> {
@@ -139,12 +139,23 @@ impl Scenario {
         }
     }
 
+    /// Whether it lies in the catalogue of its workspace, so that its name finds it.
+    #[must_use]
+    pub fn is_of_catalogue(&self) -> bool {
+        let of = self.path.parent().map(Path::canonicalize);
+        matches!((of, folder(&self.root).canonicalize()), (Some(Ok(of)), Ok(catalogue)) if of == catalogue)
+    }
+
     /// Whether it expects any refusal; without one there is nothing to leave out, so it cannot be shown to notice.
     #[must_use]
     pub fn expects_refusals(&self) -> bool {
         let mut expectations = self.file.spec.phases.iter().flat_map(|phase| &phase.expect);
         expectations.any(|expectation: &Expectation| !expectation.outcome.is_delivered())
     }
+}
+
+fn folder(root: &Path) -> PathBuf {
+    root.join("scenarios")
 }
 
 #[cfg(test)]

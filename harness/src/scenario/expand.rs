@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 
-use super::address::{self, AddressError, Target};
 use super::format::{Expectation, When};
 use crate::call::{Call, CallKind, Destination, PodName, WorkloadName};
+use crate::istio::address::{self, AddressError, Target};
 use crate::istio::{Topology, Workload};
 use crate::mesh::Tier;
 use crate::outcome::{Outcome, OutcomeId, Side};

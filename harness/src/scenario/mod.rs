@@ -5,7 +5,6 @@
 //! phases (`check`, `walk`). So all mistakes are reported at once, and what is left is a [`Scenario`] in which every
 //! name leads somewhere.
 
-mod address;
 mod catalogue;
 mod check;
 pub mod diagnostic;
@@ -22,7 +21,7 @@ pub mod verdict;
 mod walk;
 mod wording;
 
-pub use address::AddressError;
+pub use crate::istio::address::AddressError;
 pub use catalogue::{Catalogue, Entry, NoWorkspace, workspace_root};
 pub use diagnostic::{Diagnostic, SourceText};
 pub use expand::{ExpandError, Expected, ExpectedCall, expand};
@@ -30,7 +29,8 @@ pub use explain::explain;
 pub use format::{Expectation, Phase, ScenarioFile};
 pub use load::{Scenario, load};
 pub use run::{
-    Options, PlannedCall, PlannedPhase, RunError, execute, not_run, plan, predict_only, run, runnable,
+    Options, PlannedCall, PlannedPhase, RunError, execute, not_run, plan, predict_only, reproduce, run,
+    runnable,
 };
 pub use schema::{SCHEMA_FILE, json_schema, json_schema_text};
 pub use state::{Causes, State, StateError, expects_a_refusal};

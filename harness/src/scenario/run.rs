@@ -15,6 +15,7 @@ use crate::istio::predict;
 use crate::mesh::{Component, Desired, Mesh, MeshError, Settings, Tier};
 use crate::outcome::{Outcome, OutcomeId};
 use crate::probe::{Evidence, classify};
+use crate::reference::most_similar;
 
 /// How a scenario is run.
 #[derive(Clone, Debug)]
@@ -55,12 +56,14 @@ pub enum RunError {
     #[error(transparent)]
     Expand(#[from] ExpandError),
     /// `--only` names a call that the scenario does not make.
-    #[error("{scenario} makes no call with the id {id:?} (ids are listed by --explain {scenario})")]
+    #[error("{scenario} makes no call with the id {id:?} ({hint})")]
     NoSuchCall {
         /// The scenario.
         scenario: String,
         /// The id.
         id: String,
+        /// The id it may be, or where to find it.
+        hint: String,
     },
 }
 
@@ -95,6 +98,7 @@ pub struct PlannedCall {
 pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>, RunError> {
     let mut state = State::start(scenario, options.istio.as_ref())?;
     let mut phases = Vec::new();
+    let mut ids = Vec::new();
     for (index, phase) in scenario.file.spec.phases.iter().enumerate() {
         state.advance(scenario, index, options.causes)?;
         let conditions = state.conditions();
@@ -104,6 +108,7 @@ pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>,
             &state.topology,
             Some(options.tier),
         )?;
+        ids.extend(expected.iter().map(|call| call.id.clone()));
         let calls: Vec<PlannedCall> = expected
             .into_iter()
             .filter(|call| options.only.as_ref().is_none_or(|only| *only == call.id))
@@ -133,9 +138,33 @@ pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>,
         Some(id) => Err(RunError::NoSuchCall {
             scenario: scenario.name().to_owned(),
             id: id.clone(),
+            hint: most_similar(id, ids.iter().map(String::as_str)).map_or_else(
+                || "--predict-only --output json lists the ids".to_owned(),
+                |similar| format!("did you mean {similar:?}?"),
+            ),
         }),
         None => Ok(phases),
     }
+}
+
+/// The command that runs a scenario again the same way. What `options` does not know (proxies given by hand) is the
+/// caller's to add.
+#[must_use]
+pub fn reproduce(scenario: &Scenario, options: &Options) -> String {
+    let mut command = "cargo xtask scenario".to_owned();
+    if scenario.is_of_catalogue() {
+        command.push_str(&format!(" {}", scenario.name()));
+    } else {
+        command.push_str(&format!(" --file '{}'", scenario.path.display()));
+    }
+    command.push_str(&format!(" --on {}", options.tier));
+    if let Some(istio) = &options.istio {
+        command.push_str(&format!(" --istio {istio}"));
+    }
+    if options.causes == Causes::LeftOut {
+        command.push_str(" --without-faults");
+    }
+    command
 }
 
 /// Whether a tier can run a scenario; if not, why.
@@ -356,17 +385,6 @@ fn location(scenario: &Scenario, phase: usize, expectation: usize) -> String {
     let span = scenario.expectation_span(phase, expectation);
     let (line, _) = scenario.source.position(span.start);
     format!("{}:{line}", scenario.source.name)
-}
-
-fn reproduce(scenario: &Scenario, options: &Options) -> String {
-    let mut command = format!("cargo xtask scenario {} --on {}", scenario.name(), options.tier);
-    if let Some(istio) = &options.istio {
-        command.push_str(&format!(" --istio {istio}"));
-    }
-    if options.causes == Causes::LeftOut {
-        command.push_str(" --without-faults");
-    }
-    command
 }
 
 fn millis(since: Instant) -> f64 {

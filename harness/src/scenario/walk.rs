@@ -7,13 +7,13 @@ use std::path::Path;
 use semver::Version;
 use serde_json::Value;
 
-use super::address::AddressError;
 use super::diagnostic::{Diagnostic, SourceText};
 use super::draft::{Draft, PhaseDraft};
 use super::expand::{ExpandError, Origin, expansion, part_of_id};
 use super::load::{Place, in_place, manifest_path, steps};
 use super::state::{State, StateError};
 use super::wording::{self, in_file};
+use crate::istio::address::AddressError;
 use crate::mesh::Tier;
 use crate::one_or_many::OneOrMany;
 use crate::reference::{ReferenceError, most_similar};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::address::AddressError;
 use super::diagnostic::{Diagnostic, SourceText};
 use crate::istio::Topology;
+use crate::istio::address::AddressError;
 use crate::reference::{ReferenceError, most_similar};
 use crate::snapshot::YamlError;
 

@@ -66,6 +66,41 @@ impl MeshConfig {
             .map(|written| Self::default().with(written.unwrap_or_default()))
     }
 
+    /// The mesh configuration of a file in any form people keep it in: an `istio` ConfigMap or an IstioOperator, Helm
+    /// values of the istiod chart (`meshConfig`, else `global.meshConfig`), or the bare configuration.
+    ///
+    /// # Errors
+    /// When the text is no YAML, a field has the wrong type, or its objects hold no mesh configuration.
+    pub fn from_any_yaml(text: &str, file: &str) -> Result<Self, Box<YamlError>> {
+        let form = yaml::value::<Option<Form>>(text, file)
+            .unwrap_or_default()
+            .unwrap_or_default();
+        if form.mesh_config.is_some() || form.global.is_some() {
+            let values = yaml::value::<HelmValues>(text, file)?;
+            return Ok(values.into_config());
+        }
+        if form.kind.is_none() && form.api_version.is_none() && !text.contains("\n---") {
+            return Self::from_yaml(text, file);
+        }
+        let mut found = None;
+        for (object, source) in yaml::objects(text, file)? {
+            let namespace = object.metadata().namespace.clone().unwrap_or_default();
+            if let Some(config) = Self::of(&object, &source, &namespace) {
+                found = Some(config?);
+            }
+        }
+        found.ok_or_else(|| {
+            Box::new(YamlError {
+                file: file.to_owned(),
+                line: 1,
+                column: 1,
+                message: "no mesh configuration: neither a ConfigMap `istio` with `data.mesh`, nor an IstioOperator"
+                    .to_owned(),
+                excerpt: text.lines().next().unwrap_or_default().to_owned(),
+            })
+        })
+    }
+
     /// The mesh configuration an object holds: the ConfigMap `istio` of `root_namespace` or istio-system
     /// (`data.mesh`), or an IstioOperator (`spec.meshConfig`). `None` for every other object.
     pub(super) fn of(
@@ -142,6 +177,57 @@ impl MeshConfig {
     }
 }
 
+/// The keys by which a file tells what it is.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Form {
+    api_version: Option<Value>,
+    kind: Option<Value>,
+    mesh_config: Option<Value>,
+    global: Option<Value>,
+}
+
+/// Values of the istiod chart (manifests/charts/istio-control/istio-discovery@1.30.3).
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HelmValues {
+    mesh_config: Option<Written>,
+    global: Option<HelmGlobal>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HelmGlobal {
+    mesh_config: Option<Written>,
+    istio_namespace: Option<String>,
+    proxy: Option<HelmProxy>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HelmProxy {
+    cluster_domain: Option<String>,
+}
+
+impl HelmValues {
+    /// The chart's template gives `global.istioNamespace` as root namespace, which `meshConfig` overrides.
+    fn into_config(self) -> MeshConfig {
+        let global = self.global.unwrap_or_default();
+        let mut config = MeshConfig::default();
+        if let Some(namespace) = global.istio_namespace.filter(|it| !it.is_empty()) {
+            config.root_namespace = namespace;
+        }
+        if let Some(domain) = global
+            .proxy
+            .and_then(|it| it.cluster_domain)
+            .filter(|it| !it.is_empty())
+        {
+            config.cluster_domain = domain;
+        }
+        config.with(self.mesh_config.or(global.mesh_config).unwrap_or_default())
+    }
+}
+
 /// MeshConfig as it is written; what does not decide about mTLS is not read.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -172,4 +258,52 @@ struct WrittenMeshMtls {
 #[serde(rename_all = "camelCase")]
 struct WrittenCa {
     trust_domains: Option<Vec<String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_people_keep_it_in_says_the_same() {
+        let expected = MeshConfig {
+            trust_domain: "corp".to_owned(),
+            root_namespace: "admin".to_owned(),
+            ..MeshConfig::default()
+        };
+        let forms = [
+            "trustDomain: corp\nrootNamespace: admin\n",
+            "meshConfig: {trustDomain: corp}\nglobal: {istioNamespace: admin}\n",
+            "meshConfig: {trustDomain: corp, rootNamespace: admin}\nglobal: {istioNamespace: other}\n",
+            "global: {istioNamespace: admin, meshConfig: {trustDomain: corp}}\n",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: admin}\ndata: {mesh: '{trustDomain: corp, rootNamespace: admin}'}\n",
+            "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec: {meshConfig: {trustDomain: corp, rootNamespace: admin}}\n",
+        ];
+        for form in forms {
+            assert_eq!(
+                MeshConfig::from_any_yaml(form, "mesh.yaml").as_ref(),
+                Ok(&expected),
+                "{form}"
+            );
+        }
+        assert_eq!(
+            MeshConfig::from_any_yaml("", "mesh.yaml"),
+            Ok(MeshConfig::default())
+        );
+    }
+
+    #[test]
+    fn a_mistake_is_shown_where_it_stands() {
+        let mistakes = [
+            "meshConfig:\n  enableAutoMtls: perhaps\n",
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n",
+            "trustDomain: [corp]\n",
+        ];
+        let messages = mistakes.map(|text| {
+            MeshConfig::from_any_yaml(text, "mesh.yaml")
+                .unwrap_err()
+                .to_string()
+        });
+        insta::assert_snapshot!(messages.join("\n\n"));
+    }
 }

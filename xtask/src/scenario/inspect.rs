@@ -4,12 +4,12 @@ use meshproof::scenario::{Catalogue, Scenario, explain as explanation};
 
 use super::{Output, mistakes};
 use crate::exit::Exit;
+use crate::output::outln;
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 pub(super) fn list(catalogue: &Catalogue, output: Output) -> anyhow::Result<Exit> {
     let entries = catalogue.entries();
     match output {
-        Output::Json => println!("{}", serde_json::to_string(&entries)?),
+        Output::Json => outln!("{}", serde_json::to_string(&entries)?),
         Output::Text => {
             let width = entries
                 .iter()
@@ -17,7 +17,7 @@ pub(super) fn list(catalogue: &Catalogue, output: Output) -> anyhow::Result<Exit
                 .max()
                 .unwrap_or_default();
             for entry in &entries {
-                println!("{:width$}  {}", entry.name, entry.title);
+                outln!("{:width$}  {}", entry.name, entry.title);
             }
         }
     }
@@ -27,17 +27,15 @@ pub(super) fn list(catalogue: &Catalogue, output: Output) -> anyhow::Result<Exit
     Err(mistakes(&catalogue.mistakes).into())
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 pub(super) fn lint(scenarios: &[Scenario], output: Output) -> anyhow::Result<Exit> {
     match output {
-        Output::Json => println!("[]"),
-        Output::Text => println!("{} scenarios, no mistakes", scenarios.len()),
+        Output::Json => outln!("[]"),
+        Output::Text => outln!("{} scenarios, no mistakes", scenarios.len()),
     }
     Ok(Exit::Held)
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 pub(super) fn explain(scenario: &Scenario) -> anyhow::Result<Exit> {
-    println!("{}", explanation(scenario).trim_end());
+    outln!("{}", explanation(scenario).trim_end());
     Ok(Exit::Held)
 }

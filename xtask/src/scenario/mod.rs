@@ -11,7 +11,9 @@ use meshproof::mesh::Tier;
 use meshproof::scenario::{Catalogue, load, workspace_root};
 use semver::Version;
 
+use crate::colour::is_coloured;
 use crate::exit::{BadInput, Exit};
+use crate::release::release;
 
 /// Run scenarios, or list, check, and explain them.
 #[derive(Args, Debug)]
@@ -64,7 +66,7 @@ pub(crate) struct Scenario {
     repeat: u32,
 
     /// Give up on a scenario after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 
     /// Leave logs and configuration behind, and say where
@@ -92,7 +94,7 @@ pub(crate) struct Scenario {
     proxy: Vec<String>,
 
     /// Control plane release, in place of the scenario's
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", value_parser = release)]
     istio: Option<Version>,
 }
 
@@ -174,7 +176,7 @@ pub(crate) fn find<'a>(
 }
 
 fn mistakes(found: &[meshproof::scenario::Diagnostic]) -> BadInput {
-    let colour = crate::scenario::run::is_coloured(&std::io::stderr());
+    let colour = is_coloured(&std::io::stderr());
     let rendered: Vec<String> = found.iter().map(|mistake| mistake.render(colour)).collect();
     let count = match found.len() {
         1 => "1 mistake".to_owned(),

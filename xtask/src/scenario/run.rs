@@ -1,7 +1,6 @@
 //! Running scenarios and printing what came of it.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,18 +9,15 @@ use meshproof::envoy::binary::{Overrides, TerminalProgress};
 use meshproof::mesh::{Settings, sweep};
 use meshproof::report::{self, Text};
 use meshproof::scenario::verdict::{PhaseResult, ScenarioResult, Verdict};
-use meshproof::scenario::{Causes, Options, Scenario, execute, predict_only};
+use meshproof::scenario::{Causes, Options, Scenario, execute, plan, predict_only, reproduce};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Output;
+use crate::colour::is_coloured;
 use crate::exit::Exit;
 use crate::interrupt::Interruptible;
-
-/// Whether text for `stream` may have colour.
-pub(super) fn is_coloured(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
+use crate::output::outln;
 
 pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
     let options = Options {
@@ -34,6 +30,10 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
         only: command.only.clone(),
         istio: command.istio.clone(),
     };
+    for scenario in scenarios {
+        // An id that no call has is bad usage, found before anything is printed or started.
+        plan(scenario, &options)?;
+    }
     let printer = Printer {
         output: command.output,
         text: Text {
@@ -174,16 +174,20 @@ async fn run_one(
     if printer.live {
         printer.heading(scenario, options.tier.as_str());
     }
-    let reproduce = format!("cargo xtask scenario {} --on {}", scenario.name(), options.tier);
+    let mut reproduce = reproduce(scenario, options);
+    for (release, binary) in settings.overrides.iter() {
+        reproduce.push_str(&format!(" --proxy '{release}={}'", binary.display()));
+    }
     let progress = |phase: &PhaseResult| {
         if printer.live {
             printer.phase(phase, &reproduce);
         }
     };
     let running = execute(scenario, options, settings, progress);
-    let result = tokio::time::timeout(limit, running)
+    let mut result = tokio::time::timeout(limit, running)
         .await
         .with_context(|| format!("{} did not end within {limit:?} (see --timeout)", scenario.name()))??;
+    result.reproduce.clone_from(&reproduce);
     if printer.live {
         printer.footing(&result)?;
     }
@@ -198,11 +202,10 @@ struct Printer {
     live: bool,
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 impl Printer {
     fn heading(self, scenario: &Scenario, tier: &str) {
         if self.output == Output::Text {
-            println!(
+            outln!(
                 "{}",
                 self.text
                     .heading(scenario.name(), &scenario.file.metadata.title, tier)
@@ -212,14 +215,14 @@ impl Printer {
 
     fn phase(self, phase: &PhaseResult, reproduce: &str) {
         if self.output == Output::Text {
-            println!("{}", self.text.phase(phase, reproduce));
+            outln!("{}", self.text.phase(phase, reproduce));
         }
     }
 
     fn footing(self, result: &ScenarioResult) -> anyhow::Result<()> {
         match self.output {
-            Output::Text => println!("{}", self.text.footing(result)),
-            Output::Json => println!("{}", serde_json::to_string(result)?),
+            Output::Text => outln!("{}", self.text.footing(result)),
+            Output::Json => outln!("{}", serde_json::to_string(result)?),
         }
         Ok(())
     }
@@ -235,7 +238,7 @@ impl Printer {
     /// Something beside the results; only for people.
     fn note(self, text: &str) {
         if self.output == Output::Text {
-            println!("{text}");
+            outln!("{text}");
         }
     }
 }

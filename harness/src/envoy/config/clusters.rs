@@ -73,7 +73,7 @@ pub(crate) fn inbound(inbound: &Inbound, instruments: &Instruments) -> Cluster {
         ListenerClass::Tcp => None,
         ListenerClass::Auto => Some(use_downstream(instruments)),
     };
-    let mut cluster = base(&name, &format!("inbound|{}|;", inbound.port), options);
+    let mut cluster = base(&name, &format!("{name};"), options);
     original_destination(&mut cluster);
     if let InboundGroup::Declared {
         service,
@@ -113,6 +113,7 @@ pub(crate) fn inbound_passthrough(instruments: &Instruments) -> Cluster {
 pub(crate) fn blackhole() -> Cluster {
     Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Static.into())),
+        circuit_breakers: None,
         ..base(BLACK_HOLE, &format!("{BLACK_HOLE};"), None)
     }
 }
@@ -255,6 +256,9 @@ fn outbound_metadata(outbound: &Outbound) -> Metadata {
         && tls.certificate != ClientCertificate::Workload
     {
         fields.push(("alpn_override", text("false")));
+    }
+    if let Some(subset) = &outbound.subset {
+        fields.push(("subset", text(subset)));
     }
     istio_metadata(fields)
 }

@@ -15,7 +15,7 @@ use envoy_types::pb::google::protobuf::UInt32Value;
 
 use super::access_log::{self, Source};
 use super::proto::{boolean, ephemeral, listener_filter, seconds};
-use super::{Front, Instruments, http, tls};
+use super::{Acceptance, Front, Instruments, http, tls};
 use crate::istio::policy::{Inbound, InboundChain, InboundGroup, InboundTransport};
 
 /// Statistics are counted as `listener.0.0.0.0_15006.*`, as in a real mesh.
@@ -24,7 +24,7 @@ const STAT_PREFIX: &str = "0.0.0.0_15006";
 /// The listener of one pod port.
 pub(crate) fn listener(
     inbound: &Inbound,
-    trust_domains: &[String],
+    acceptance: &Acceptance,
     front: Front,
     instruments: &Instruments,
 ) -> Listener {
@@ -56,7 +56,7 @@ pub(crate) fn listener(
         filter_chains: inbound
             .chains
             .iter()
-            .map(|chain| filter_chain(inbound, *chain, trust_domains, front, instruments))
+            .map(|chain| filter_chain(inbound, *chain, acceptance, front, instruments))
             .collect(),
         ..Listener::default()
     }
@@ -77,7 +77,7 @@ pub(crate) fn port(listener: &str) -> Option<u16> {
 fn filter_chain(
     inbound: &Inbound,
     chain: InboundChain,
-    trust_domains: &[String],
+    acceptance: &Acceptance,
     front: Front,
     instruments: &Instruments,
 ) -> FilterChain {
@@ -96,7 +96,7 @@ fn filter_chain(
             http::original_dst(front),
             application_filter(inbound, chain, instruments),
         ],
-        transport_socket: chain.terminates_mtls.then(|| tls::downstream(trust_domains)),
+        transport_socket: chain.terminates_mtls.then(|| tls::downstream(acceptance)),
         ..FilterChain::default()
     }
 }

@@ -51,6 +51,15 @@ pub(crate) struct Instruments {
     pub(crate) reuse_connections: bool,
 }
 
+/// What a server demands of mesh mTLS beyond a certificate of a trusted root.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Acceptance {
+    /// The trust domains of which clients may be.
+    pub(crate) trust_domains: Vec<String>,
+    /// `meshMTLS.minProtocolVersion: TLSV1_3`.
+    pub(crate) only_tls_1_3: bool,
+}
+
 /// A listener that stands in for interception on one destination.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Front {

@@ -1,6 +1,6 @@
 //! The client end: listeners and routes of what a sidecar sends out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener};
@@ -27,28 +27,40 @@ pub(crate) enum Target<'a> {
     Http {
         /// The port.
         port: u16,
+        /// The subset that the call is about, which stands in for a VirtualService that routes to it.
+        subset: Option<&'a Outbound>,
     },
     /// A TCP or undeclared-protocol port of one service (`10.96.0.7_9000`).
     Service(&'a Outbound),
     /// Nothing in the registry: the catch-all of `virtualOutbound`.
-    Unregistered {
-        /// Whether bytes may go there anyway (ALLOW_ANY).
-        allowed: bool,
-    },
+    Unregistered,
 }
 
-/// A front named `name` for `target`.
-pub(crate) fn listener(name: &str, target: &Target<'_>, front: Front, instruments: &Instruments) -> Listener {
+/// A front named `name` for `target`. `allow_any` says whether bytes may go where nothing in the registry is.
+pub(crate) fn listener(
+    name: &str,
+    target: &Target<'_>,
+    allow_any: bool,
+    front: Front,
+    instruments: &Instruments,
+) -> Listener {
+    let unregistered = |name: &str| {
+        let cluster = if allow_any {
+            "PassthroughCluster"
+        } else {
+            "BlackHoleCluster"
+        };
+        let filter = http::tcp_proxy(cluster, Source::Outbound, instruments);
+        FilterChain {
+            name: name.to_owned(),
+            ..chain(filter, front)
+        }
+    };
     let (chains, default, inspect) = match target {
-        Target::Http { port } => {
-            let manager = http::outbound_manager(
-                &format!("outbound_0.0.0.0_{port};"),
-                &port.to_string(),
-                instruments,
-            );
-            let passthrough = http::tcp_proxy("PassthroughCluster", Source::Outbound, instruments);
-            let mut default = chain(passthrough, front);
-            "PassthroughFilterChain".clone_into(&mut default.name);
+        Target::Http { port, subset } => {
+            let table = subset.map_or_else(|| port.to_string(), route_name);
+            let manager = http::outbound_manager(&format!("outbound_0.0.0.0_{port};"), &table, instruments);
+            let default = unregistered("PassthroughFilterChain");
             (vec![http_chain(manager, front)], Some(default), true)
         }
         Target::Service(outbound) if outbound.class == ListenerClass::Auto => {
@@ -58,22 +70,17 @@ pub(crate) fn listener(name: &str, target: &Target<'_>, front: Front, instrument
                 instruments,
             );
             let tcp = http::tcp_proxy(&outbound.cluster_name(), Source::Outbound, instruments);
-            (vec![http_chain(manager, front)], Some(chain(tcp, front)), true)
+            (
+                vec![http_chain(manager, front)],
+                Some(registered(chain(tcp, front))),
+                true,
+            )
         }
         Target::Service(outbound) => {
             let tcp = http::tcp_proxy(&outbound.cluster_name(), Source::Outbound, instruments);
-            (vec![chain(tcp, front)], None, false)
+            (vec![registered(chain(tcp, front))], None, false)
         }
-        Target::Unregistered { allowed } => {
-            let cluster = if *allowed {
-                "PassthroughCluster"
-            } else {
-                "BlackHoleCluster"
-            };
-            let mut catch_all = chain(http::tcp_proxy(cluster, Source::Outbound, instruments), front);
-            "virtualOutbound-catchall-tcp".clone_into(&mut catch_all.name);
-            (vec![catch_all], None, false)
-        }
+        Target::Unregistered => (vec![unregistered("virtualOutbound-catchall-tcp")], None, false),
     };
     Listener {
         name: name.to_owned(),
@@ -91,49 +98,52 @@ pub(crate) fn listener(name: &str, target: &Target<'_>, front: Front, instrument
     }
 }
 
-/// The route tables of a client: one per HTTP port number, one per undeclared-protocol port.
+/// The route tables of a client: one per HTTP port number, one per undeclared-protocol port, one per subset.
 pub(crate) fn routes<'a>(
     outbounds: impl IntoIterator<Item = &'a Outbound>,
     client_namespace: &str,
     allow_any: bool,
 ) -> Vec<RouteConfiguration> {
-    let mut by_port: HashMap<String, Vec<VirtualHost>> = HashMap::new();
+    let mut tables: BTreeMap<String, Vec<VirtualHost>> = BTreeMap::new();
     for outbound in outbounds {
-        match outbound.class {
-            ListenerClass::Http => by_port
-                .entry(outbound.port.to_string())
-                .or_default()
-                .push(virtual_host(outbound, domains(outbound, client_namespace))),
-            ListenerClass::Auto => by_port
-                .entry(route_name(outbound))
-                .or_default()
-                .push(virtual_host(outbound, vec!["*".to_owned()])),
-            ListenerClass::Tcp => {}
-        }
+        let domains = match outbound.class {
+            ListenerClass::Http => domains(outbound, client_namespace),
+            ListenerClass::Auto => vec![ANY_HOST.to_owned()],
+            ListenerClass::Tcp => continue,
+        };
+        let hosts = tables.entry(route_name(outbound)).or_default();
+        hosts.push(virtual_host(outbound, domains));
     }
-    let mut tables: Vec<RouteConfiguration> = by_port
-        .into_iter()
-        .map(|(name, mut virtual_hosts)| {
-            virtual_hosts.sort_by(|a, b| a.name.cmp(&b.name));
-            if !name.contains(':') {
-                virtual_hosts.push(fallback(allow_any));
-            }
-            RouteConfiguration {
-                name,
-                virtual_hosts,
-                validate_clusters: boolean(false),
-                max_direct_response_body_size_bytes: Some(UInt32Value { value: 1_048_576 }),
-                ignore_port_in_host_matching: true,
-                ..RouteConfiguration::default()
-            }
-        })
-        .collect();
-    tables.sort_by(|a, b| a.name.cmp(&b.name));
-    tables
+    let finished = tables.into_iter().map(|(name, mut virtual_hosts)| {
+        virtual_hosts.sort_by(|a, b| a.name.cmp(&b.name));
+        if virtual_hosts.iter().all(|host| host.domains != [ANY_HOST]) {
+            virtual_hosts.push(fallback(allow_any));
+        }
+        RouteConfiguration {
+            name,
+            virtual_hosts,
+            validate_clusters: boolean(false),
+            max_direct_response_body_size_bytes: Some(UInt32Value { value: 1_048_576 }),
+            ignore_port_in_host_matching: true,
+            ..RouteConfiguration::default()
+        }
+    });
+    finished.collect()
 }
 
-/// The route table of a port whose protocol is detected.
+const ANY_HOST: &str = "*";
+
+/// The route table of an outbound port. HTTP ports of the same number share one.
 fn route_name(outbound: &Outbound) -> String {
+    match (&outbound.subset, outbound.class) {
+        (Some(subset), _) => format!("{}~{subset}", host_name(outbound)),
+        (None, ListenerClass::Http) => outbound.port.to_string(),
+        (None, ListenerClass::Auto | ListenerClass::Tcp) => host_name(outbound),
+    }
+}
+
+/// The virtual host of an outbound port.
+fn host_name(outbound: &Outbound) -> String {
     format!("{}:{}", outbound.host, outbound.port)
 }
 
@@ -144,14 +154,21 @@ fn http_chain(manager: Filter, front: Front) -> FilterChain {
             application_protocols: vec!["http/1.1".to_owned(), "h2c".to_owned()],
             ..FilterChainMatch::default()
         }),
-        ..chain(manager, front)
+        ..registered(chain(manager, front))
+    }
+}
+
+/// The chain of something in the registry.
+fn registered(chain: FilterChain) -> FilterChain {
+    FilterChain {
+        transport_socket_connect_timeout: seconds(15),
+        ..chain
     }
 }
 
 fn chain(filter: Filter, front: Front) -> FilterChain {
     FilterChain {
         filters: vec![http::original_dst(front), filter],
-        transport_socket_connect_timeout: seconds(15),
         ..FilterChain::default()
     }
 }
@@ -172,6 +189,11 @@ fn domains(outbound: &Outbound, client_namespace: &str) -> Vec<String> {
         domains.push(format!("{service}.{namespace}"));
         domains.push(format!("{service}.{namespace}.svc"));
     }
+    if outbound.headless {
+        // Pods by name: `payment-0.payment.payments`.
+        let pods = domains.iter().map(|domain| format!("*.{domain}"));
+        domains.extend(pods.collect::<Vec<_>>());
+    }
     domains
 }
 
@@ -183,7 +205,7 @@ fn virtual_host(outbound: &Outbound, domains: Vec<String>) -> VirtualHost {
         ..RouteAction::default()
     };
     VirtualHost {
-        name: route_name(outbound),
+        name: host_name(outbound),
         domains,
         include_request_attempt_count: true,
         routes: vec![Route {
@@ -228,7 +250,7 @@ fn fallback(allow_any: bool) -> VirtualHost {
     };
     VirtualHost {
         name: name.to_owned(),
-        domains: vec!["*".to_owned()],
+        domains: vec![ANY_HOST.to_owned()],
         include_request_attempt_count: true,
         routes: vec![to_everything(name, action)],
         ..VirtualHost::default()

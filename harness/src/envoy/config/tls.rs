@@ -14,8 +14,8 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 
-use super::Instruments;
 use super::proto::{boolean, seconds, transport_socket};
+use super::{Acceptance, Instruments};
 use crate::istio::policy::{ClientCertificate, TlsOrigination, Trust};
 
 /// The secret that holds a workload's own certificate.
@@ -63,7 +63,7 @@ pub(super) fn upstream(tls: &TlsOrigination, instruments: &Instruments) -> Trans
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: tls.alpn.clone(),
             tls_certificate_sds_secret_configs: certificates,
-            tls_params: Some(versions(Vec::new())),
+            tls_params: Some(versions(TlsProtocol::TlSv12, Vec::new())),
             validation_context_type: validation,
             ..CommonTlsContext::default()
         }),
@@ -77,8 +77,14 @@ pub(super) fn upstream(tls: &TlsOrigination, instruments: &Instruments) -> Trans
 }
 
 /// The socket of an inbound chain that terminates mesh mTLS.
-pub(super) fn downstream(trust_domains: &[String]) -> TransportSocket {
-    let prefixes = trust_domains
+pub(super) fn downstream(acceptance: &Acceptance) -> TransportSocket {
+    let minimum = if acceptance.only_tls_1_3 {
+        TlsProtocol::TlSv13
+    } else {
+        TlsProtocol::TlSv12
+    };
+    let prefixes = acceptance
+        .trust_domains
         .iter()
         .map(|domain| MatchPattern::Prefix(format!("spiffe://{domain}/")));
     let context = DownstreamTlsContext {
@@ -86,7 +92,7 @@ pub(super) fn downstream(trust_domains: &[String]) -> TransportSocket {
             // The recorded TCP chains add istio-peer-exchange only with metadata exchange, which upstream Envoy lacks.
             alpn_protocols: vec!["h2".to_owned(), "http/1.1".to_owned()],
             tls_certificate_sds_secret_configs: vec![sds_secret(WORKLOAD_SECRET, Waits::ForEver)],
-            tls_params: Some(versions(CIPHER_SUITES.map(str::to_owned).to_vec())),
+            tls_params: Some(versions(minimum, CIPHER_SUITES.map(str::to_owned).to_vec())),
             validation_context_type: Some(combined(prefixes, sds_secret(ROOT_SECRET, Waits::ForEver))),
             ..CommonTlsContext::default()
         }),
@@ -183,9 +189,9 @@ fn combined(patterns: impl Iterator<Item = MatchPattern>, roots: SdsSecretConfig
     })
 }
 
-fn versions(cipher_suites: Vec<String>) -> TlsParameters {
+fn versions(minimum: TlsProtocol, cipher_suites: Vec<String>) -> TlsParameters {
     TlsParameters {
-        tls_minimum_protocol_version: TlsProtocol::TlSv12.into(),
+        tls_minimum_protocol_version: minimum.into(),
         tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
         cipher_suites,
         ..TlsParameters::default()

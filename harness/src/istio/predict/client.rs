@@ -4,6 +4,8 @@ use super::certificate::credentials;
 use super::server::{Bytes, Hello, Judge, Server};
 use crate::call::{Call, CallKind, Destination, Payload, PodName};
 use crate::fault::Conditions;
+use crate::istio::RuleId;
+use crate::istio::outbound::{Cluster, Pods};
 use crate::istio::policy::{
     Because, ClientCertificate, ClientTls, ListenerClass, Outbound, TlsOrigination, Trust,
 };
@@ -18,6 +20,8 @@ use crate::snapshot::OutboundTrafficPolicy;
 const HTTP_ALPN: [&str; 3] = ["istio-http/1.1", "istio", "http/1.1"];
 const HTTP2_ALPN: [&str; 3] = ["istio-h2", "istio", "h2"];
 const TCP_ALPN: [&str; 1] = ["istio"];
+/// Nothing left the caller's end: it knows nobody to send to.
+const NO_ROUTE: Outcome = Outcome::refused(OutcomeId::NoRoute, Side::Client);
 
 /// A call and the mesh it is made in.
 pub(super) struct Caller<'a> {
@@ -57,7 +61,7 @@ impl Caller<'_> {
         if let Some(reason) = workload.unmodelled.first() {
             because.push(Because {
                 object: Some(workload.object.to_string()),
-                rule: "unmodelled.client",
+                rule: RuleId::UnmodelledClient,
             });
             return Some(unknown(format!("{reason} of {} is not modelled", workload.name)));
         }
@@ -68,7 +72,7 @@ impl Caller<'_> {
             .filter(|_| workload.has_sidecar())?;
         because.push(Because {
             object: Some(object.to_string()),
-            rule: "unmodelled.client",
+            rule: RuleId::UnmodelledClient,
         });
         Some(unknown(format!(
             "{object} configures the client's proxy and is not modelled"
@@ -85,7 +89,7 @@ impl Caller<'_> {
         if let Some(object) = self.topology.unmodelled.declares(&service.host) {
             because.push(Because {
                 object: Some(object.to_string()),
-                rule: "unmodelled.service-entry",
+                rule: RuleId::UnmodelledServiceEntry,
             });
             return unknown(format!(
                 "{object} declares {} too and is not modelled",
@@ -95,7 +99,7 @@ impl Caller<'_> {
         if service.external || service.selector.is_none() {
             because.push(Because {
                 object: Some(service.object().to_string()),
-                rule: "unmodelled.endpoints",
+                rule: RuleId::UnmodelledEndpoints,
             });
             return unknown(format!(
                 "the endpoints of {} are not in the snapshot",
@@ -105,23 +109,19 @@ impl Caller<'_> {
         let Some(port) = service.port(number) else {
             because.push(Because {
                 object: Some(service.object().to_string()),
-                rule: "service.no-such-port",
+                rule: RuleId::ServiceNoSuchPort,
             });
             return self.undeclared(client);
         };
         if self.call.kind != CallKind::App {
-            return self.each(self.topology.endpoints(service, port), because, |_| {
-                self.raw_bytes()
-            });
+            return self.each(self.endpoints(service, port), because, |_| self.raw_bytes());
         }
         if !client.has_sidecar() {
             because.push(Because {
                 object: Some(client.object.to_string()),
-                rule: "client.without-sidecar",
+                rule: RuleId::ClientWithoutSidecar,
             });
-            return self.each(self.topology.endpoints(service, port), because, |_| {
-                Bytes::Plaintext
-            });
+            return self.each(self.endpoints(service, port), because, |_| Bytes::Plaintext);
         }
         if port.class == ListenerClass::Http && self.call.payload == Payload::Tcp {
             return self.not_http_on_http_port(service, port, because);
@@ -138,14 +138,12 @@ impl Caller<'_> {
     ) -> Outcome {
         because.push(Because {
             object: Some(service.object().to_string()),
-            rule: "outbound.not-http",
+            rule: RuleId::OutboundNotHttp,
         });
         match self.topology.mesh.outbound_traffic_policy {
             OutboundTrafficPolicy::RegistryOnly => Outcome::refused(OutcomeId::EgressBlocked, Side::Client),
             OutboundTrafficPolicy::AllowAny => {
-                self.each(self.topology.endpoints(service, port), because, |_| {
-                    Bytes::Plaintext
-                })
+                self.each(self.endpoints(service, port), because, |_| Bytes::Plaintext)
             }
         }
     }
@@ -173,7 +171,7 @@ impl Caller<'_> {
             Some(Routing::Unmodelled { object, reason }) => {
                 because.push(Because {
                     object: Some(object.to_string()),
-                    rule: "unmodelled.route",
+                    rule: RuleId::UnmodelledRoute,
                 });
                 unknown(format!(
                     "{object} routes the call and {reason}, which is not modelled"
@@ -182,7 +180,7 @@ impl Caller<'_> {
             Some(Routing::To { object, destinations }) => {
                 because.push(Because {
                     object: Some(object.to_string()),
-                    rule: "virtual-service.route",
+                    rule: RuleId::VirtualServiceRoute,
                 });
                 let outcomes = destinations
                     .iter()
@@ -201,20 +199,48 @@ impl Caller<'_> {
     ) -> Outcome {
         let port = target.port.unwrap_or(called_port);
         let subset = target.subset.as_deref();
-        let outbound = self.topology.service_of_host(&target.host).and_then(|service| {
-            self.topology
-                .outbound(&client.name, &service.namespace, &service.name, port, subset)
-        });
+        let service = self.topology.service_of_host(&target.host);
+        let outbound = service.and_then(|service| self.outbound(client, service, port, subset));
         match outbound {
             Some(outbound) => self.over(&outbound, because),
             // Envoy answers for a route to a cluster it does not have.
-            None => Outcome::of(OutcomeId::NoRoute),
+            None => {
+                because.push(Because {
+                    object: None,
+                    rule: RuleId::OutboundNoCluster,
+                });
+                NO_ROUTE
+            }
         }
+    }
+
+    /// What the client's sidecar does, with one endpoint for each workload.
+    fn outbound(
+        &self,
+        client: &Workload,
+        service: &Service,
+        port: u16,
+        subset: Option<&str>,
+    ) -> Option<Outbound> {
+        let cluster = Cluster::of(self.topology, client, service, service.port(port)?, subset)?;
+        Some(cluster.outbound(Pods::First))
+    }
+
+    /// One pod of each workload behind a Service port, and its port.
+    fn endpoints(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
+        let behind = self.topology.behind(service, port);
+        behind
+            .map(|(workload, pod_port)| (workload.name.pod(0), pod_port))
+            .collect()
     }
 
     fn over(&self, outbound: &Outbound, because: &mut Vec<Because>) -> Outcome {
         because.extend(outbound.because.iter().cloned());
         if outbound.endpoints.is_empty() {
+            because.push(Because {
+                object: None,
+                rule: RuleId::OutboundNoEndpoint,
+            });
             return Outcome::refused(OutcomeId::NoHealthyUpstream, Side::Client);
         }
         if let ClientTls::Auto(tls) | ClientTls::Fixed(tls) = &outbound.tls
@@ -244,7 +270,7 @@ impl Caller<'_> {
             .get(&pod.workload)
             .is_some_and(|it| pod.ordinal < it.replicas);
         if !exists {
-            return Outcome::of(OutcomeId::NoRoute);
+            return NO_ROUTE;
         }
         let dialled = vec![(pod.clone(), port)];
         if self.call.kind != CallKind::App {
@@ -256,7 +282,7 @@ impl Caller<'_> {
                     endpoints: outbound
                         .endpoints
                         .into_iter()
-                        .filter(|it| it.pod == *pod)
+                        .filter(|it| it.pod.workload == pod.workload)
                         .collect(),
                     ..outbound
                 };
@@ -264,7 +290,7 @@ impl Caller<'_> {
             }
             because.push(Because {
                 object: None,
-                rule: "outbound.passthrough",
+                rule: RuleId::OutboundPassthrough,
             });
             if self.topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly {
                 return Outcome::refused(OutcomeId::EgressBlocked, Side::Client);
@@ -282,21 +308,20 @@ impl Caller<'_> {
                 .port(port)
                 .is_some_and(|port| port.class != ListenerClass::Http)
         })?;
-        self.topology
-            .outbound(&client.name, &service.namespace, &service.name, port, None)
+        self.outbound(client, service, port, None)
     }
 
     fn to_host(&self, client: &Workload, host: &str, because: &mut Vec<Because>) -> Outcome {
         if let Some(object) = self.topology.unmodelled.declares(host) {
             because.push(Because {
                 object: Some(object.to_string()),
-                rule: "unmodelled.service-entry",
+                rule: RuleId::UnmodelledServiceEntry,
             });
             return unknown(format!("{object} declares {host} and is not modelled"));
         }
         because.push(Because {
             object: None,
-            rule: "outbound.unknown-host",
+            rule: RuleId::OutboundUnknownHost,
         });
         self.undeclared(client)
     }
@@ -306,7 +331,7 @@ impl Caller<'_> {
         let registry_only = self.topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly;
         match self.call.kind == CallKind::App && client.has_sidecar() && registry_only {
             true => Outcome::refused(OutcomeId::EgressBlocked, Side::Client),
-            false => Outcome::of(OutcomeId::NoRoute),
+            false => NO_ROUTE,
         }
     }
 
@@ -317,16 +342,13 @@ impl Caller<'_> {
         because: &mut Vec<Because>,
         bytes: impl Fn(&PodName) -> Bytes<'b>,
     ) -> Outcome {
-        let wanted = |pod: &PodName| self.call.endpoint.as_ref().is_none_or(|endpoint| endpoint == pod);
+        let wanted = |workload: &Workload| {
+            let endpoint = self.call.endpoint.as_ref();
+            endpoint.is_none_or(|it| it.workload == workload.name && it.ordinal < workload.replicas)
+        };
         let mut outcomes: Vec<Outcome> = Vec::new();
-        let mut seen = Vec::new();
-        for (pod, port) in dialled.iter().filter(|(pod, _)| wanted(pod)) {
-            // Pods of one workload differ in nothing that decides.
-            if seen.contains(&(&pod.workload, port)) {
-                continue;
-            }
-            seen.push((&pod.workload, port));
-            if let Some(workload) = self.topology.workloads.get(&pod.workload) {
+        for (pod, port) in &dialled {
+            if let Some(workload) = self.topology.workloads.get(&pod.workload).filter(|it| wanted(it)) {
                 let server = Server {
                     topology: self.topology,
                     conditions: self.conditions,
@@ -400,7 +422,7 @@ fn file_of(tls: &TlsOrigination) -> Option<&str> {
 /// The one outcome, where all are the same.
 fn agreed(outcomes: Vec<Outcome>, why_not: &str) -> Outcome {
     let Some(first) = outcomes.first() else {
-        return Outcome::of(OutcomeId::NoRoute);
+        return NO_ROUTE;
     };
     if outcomes
         .iter()

@@ -7,6 +7,7 @@ mod certificate;
 mod client;
 mod server;
 
+use super::RuleId;
 use super::policy::Because;
 use super::releases;
 use super::topology::Topology;
@@ -37,7 +38,7 @@ pub fn predict(topology: &Topology, conditions: &Conditions, call: &Call) -> Pre
     if !releases::are_verified(&topology.release) {
         because.push(Because {
             object: None,
-            rule: "release.rules-not-verified",
+            rule: RuleId::ReleaseRulesNotVerified,
         });
     }
     Prediction { outcome, because }

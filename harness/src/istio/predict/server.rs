@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::certificate::{Names, Verifier, credentials};
 use crate::call::Payload;
 use crate::fault::Conditions;
+use crate::istio::RuleId;
 use crate::istio::policy::{Because, Inbound, InboundChain, InboundGroup, InboundTransport};
 use crate::istio::topology::Topology;
 use crate::istio::workload::Workload;
@@ -59,7 +60,7 @@ impl Server<'_> {
             let object = Some(self.workload.object.to_string());
             because.push(Because {
                 object,
-                rule: "server.without-sidecar",
+                rule: RuleId::ServerWithoutSidecar,
             });
             return self.application(bytes);
         };
@@ -77,7 +78,7 @@ impl Server<'_> {
             let object = Some(self.workload.object.to_string());
             because.push(Because {
                 object,
-                rule: "unmodelled.server",
+                rule: RuleId::UnmodelledServer,
             });
             return Some(Outcome::unknown(
                 Vec::new(),
@@ -91,7 +92,7 @@ impl Server<'_> {
             .filter(|_| self.workload.has_sidecar())?;
         because.push(Because {
             object: Some(object.to_string()),
-            rule: "unmodelled.server",
+            rule: RuleId::UnmodelledServer,
         });
         Some(Outcome::unknown(
             Vec::new(),
@@ -111,7 +112,7 @@ impl Server<'_> {
             Some(object) => {
                 because.push(Because {
                     object: Some(object.to_string()),
-                    rule: "unmodelled.authorization",
+                    rule: RuleId::UnmodelledAuthorization,
                 });
                 let reason = format!("{object} may deny the call; what it says is not modelled");
                 Outcome::unknown(vec![outcome.id, OutcomeId::AccessDenied], reason)
@@ -229,10 +230,10 @@ fn declaring(inbound: &Inbound) -> Option<String> {
     }
 }
 
-const fn group_rule(group: &InboundGroup) -> &'static str {
+const fn group_rule(group: &InboundGroup) -> RuleId {
     match group {
-        InboundGroup::Declared { .. } => "inbound.declared-port",
-        InboundGroup::PortLevel => "inbound.port-level",
-        InboundGroup::CatchAll => "inbound.catch-all",
+        InboundGroup::Declared { .. } => RuleId::InboundDeclaredPort,
+        InboundGroup::PortLevel => RuleId::InboundPortLevel,
+        InboundGroup::CatchAll => RuleId::InboundCatchAll,
     }
 }

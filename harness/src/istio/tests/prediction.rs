@@ -137,9 +137,9 @@ fn what_arrives_meets_the_servers_mode() {
         ("shop/web legacy/old:80", ["plaintext"; 3]),
         ("shop/web legacy/old:80 raw-mtls", [TO_PLAIN; 3]),
         ("shop/web legacy/old:80 raw-tls", [TO_PLAIN; 3]),
-        ("shop/web payments/nobody:80", ["no-route"; 3]),
-        ("shop/web payments/api:81", ["no-route"; 3]),
-        ("shop/web example.com:443", ["no-route"; 3]),
+        ("shop/web payments/nobody:80", ["no-route by client"; 3]),
+        ("shop/web payments/api:81", ["no-route by client"; 3]),
+        ("shop/web example.com:443", ["no-route by client"; 3]),
     ];
     let modes = ["STRICT", "PERMISSIVE", "DISABLE"].map(mode);
     for (text, expected) in cases {
@@ -372,7 +372,10 @@ fn registry_only_blocks_what_no_object_declares() {
         assert_eq!(outcome(&topology, text), "egress-blocked by client", "{text}");
     }
     assert_eq!(outcome(&topology, "shop/web payments/api:80"), "mtls");
-    assert_eq!(outcome(&topology, "legacy/old example.com:443"), "no-route");
+    assert_eq!(
+        outcome(&topology, "legacy/old example.com:443"),
+        "no-route by client"
+    );
 }
 
 #[test]
@@ -489,7 +492,7 @@ fn routes_lead_to_subsets() {
         "plaintext-to-strict by server"
     );
     assert_eq!(outcome(&routed(&to("mesh", 100)), http), "mtls");
-    assert_eq!(outcome(&routed(&to("gone", 100)), http), "no-route");
+    assert_eq!(outcome(&routed(&to("gone", 100)), http), "no-route by client");
     assert_eq!(
         outcome(&routed(&format!("{}, {}", to("plain", 50), to("mesh", 50))), http),
         "unknown (mtls or plaintext-to-strict)"

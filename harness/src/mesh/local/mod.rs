@@ -1,13 +1,15 @@
 //! The `local` tier: one real Envoy per sidecar on loopback ports, applications and control plane in-process.
 //!
 //! Needs no root, no Docker, no cluster. What it lacks is interception: in its place every destination a call names
-//! has a front of its own (see [`crate::envoy::config`]), carrying the address that interception would have told.
+//! has a front of its own (see `envoy::config`), carrying the address that interception would have told.
 
 mod application;
 mod floor;
 mod observe;
 mod places;
 mod pods;
+#[cfg(test)]
+mod recorded;
 mod resources;
 mod sidecar;
 
@@ -42,11 +44,13 @@ const ROUNDS: usize = 5;
 pub(super) const CAPABILITIES: &[Capability] = &[Capability::RootNamespace];
 
 /// A mesh of real Envoys on this machine.
+///
+/// Fields are dropped in their order: a proxy that still runs while its directory is removed may leave a file behind.
 pub struct LocalMesh {
-    run: RunDirectory,
-    control: ControlPlane,
-    authority: Option<Authority>,
     pods: Pods,
+    control: ControlPlane,
+    run: RunDirectory,
+    authority: Option<Authority>,
     desired: Option<Desired>,
     places: Places,
     calls_made: u64,
@@ -209,6 +213,9 @@ impl LocalMesh {
             .pods
             .gather(&caller, ends, before, desired.reuse_connections)
             .await?;
+        if gathered.incomplete.is_some() {
+            self.run.check_room()?;
+        }
         if let Some(server) = &mut gathered.server {
             // The listener's SAN prefixes; they are in force, or the state would not have been.
             server.accepted_trust_domains = desired.topology.trust_domains();

@@ -290,6 +290,11 @@ impl Pods {
         [client, server].map(|pod| sidecars.remove(pod?))
     }
 
+    #[cfg(test)]
+    pub(super) fn sidecar(&mut self, pod: &PodName) -> Option<&mut Sidecar> {
+        self.pods.get_mut(pod)?.sidecar.as_mut()
+    }
+
     pub(super) const fn sidecars_started(&self) -> usize {
         self.sidecars_started
     }

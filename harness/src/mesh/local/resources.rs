@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::call::{Call, CallKind, Destination, PodName, WorkloadName};
-use crate::envoy::config::{self, Front, Instruments, Resources, Target};
+use crate::envoy::config::{self, Acceptance, Front, Instruments, Resources, Target};
 use crate::istio::Topology;
 use crate::istio::policy::{Discovery, Inbound, ListenerClass, Outbound};
 use crate::mesh::Desired;
@@ -35,6 +35,10 @@ pub(super) fn resources(
         ],
         ..Resources::default()
     };
+    let acceptance = Acceptance {
+        trust_domains: topology.trust_domains(),
+        only_tls_1_3: topology.mesh.min_protocol_version.as_deref() == Some("TLSV1_3"),
+    };
     for inbound in inbounds(desired, &pod.workload) {
         let Some(&application) = places.applications.get(&(pod.clone(), inbound.port)) else {
             continue;
@@ -44,7 +48,7 @@ pub(super) fn resources(
         };
         told.listeners.push(config::inbound_listener(
             &inbound,
-            &topology.trust_domains(),
+            &acceptance,
             front,
             instruments,
         ));
@@ -66,8 +70,7 @@ pub(super) fn resources(
             }));
         }
     }
-    let allow_any = topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::AllowAny;
-    told.routes = config::routes(&outbounds, &pod.workload.namespace, allow_any);
+    told.routes = config::routes(&outbounds, &pod.workload.namespace, allows_any(topology));
     if pod.ordinal == 0 {
         told.listeners
             .extend(fronts(desired, &pod.workload, &outbounds, places, instruments));
@@ -157,10 +160,11 @@ fn fronts<'a>(
             Some((pod, port)) => places.reach(&desired.topology, &pod, port)?,
             None => NOWHERE.into(),
         };
-        let target = front_target(&desired.topology, outbounds, call);
+        let target = front_target(outbounds, call);
         Some(config::outbound_listener(
             &name,
             &target,
+            allows_any(&desired.topology),
             Front { original_dst },
             instruments,
         ))
@@ -168,7 +172,7 @@ fn fronts<'a>(
 }
 
 /// The listener istiod would have for what the call dials.
-fn front_target<'a>(topology: &Topology, outbounds: &'a [Outbound], call: &Call) -> Target<'a> {
+fn front_target<'a>(outbounds: &'a [Outbound], call: &Call) -> Target<'a> {
     let port = call.to.port();
     let http_port = || {
         outbounds
@@ -185,13 +189,17 @@ fn front_target<'a>(topology: &Topology, outbounds: &'a [Outbound], call: &Call)
         Destination::Pod { .. } | Destination::Host { .. } => None,
     };
     match service {
-        Some(outbound) if outbound.class == ListenerClass::Http && outbound.subset.is_none() => {
-            Target::Http { port }
-        }
-        Some(outbound) => Target::Service(outbound),
-        None if http_port() => Target::Http { port },
-        None => Target::Unregistered {
-            allowed: topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::AllowAny,
+        Some(outbound) if outbound.class == ListenerClass::Http => Target::Http {
+            port,
+            subset: outbound.subset.is_some().then_some(outbound),
         },
+        Some(outbound) => Target::Service(outbound),
+        None if http_port() => Target::Http { port, subset: None },
+        None => Target::Unregistered,
     }
+}
+
+/// Whether bytes may go where nothing in the registry is.
+fn allows_any(topology: &Topology) -> bool {
+    topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::AllowAny
 }

@@ -112,7 +112,10 @@ impl ApplicationServer {
     /// Stops and waits until the listener and every connection are gone.
     pub async fn stop(self) {
         drop(self.running);
-        if let Err(error) = self.accepting.await {
+        // Cancelled with the runtime, by an interrupt, it is stopped as well.
+        if let Err(error) = self.accepting.await
+            && !error.is_cancelled()
+        {
             tracing::warn!(workload = self.responder.workload, %error, "application task failed");
         }
     }

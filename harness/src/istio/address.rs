@@ -1,10 +1,13 @@
-//! The forms of `to`, and what they mean in a topology.
+//! How a destination is written, and what it means in a topology.
+//!
+//! One parser for scenarios and the command line: `svc:port` (in the caller's namespace), `svc.ns:port`, an FQDN with
+//! port, `pod/ns/workload[-ordinal]:port`, `*:port`.
 
+use super::{Service, Topology};
 use crate::call::{Destination, PodName, WorkloadName};
-use crate::istio::{Service, Topology};
 use crate::reference::most_similar;
 
-/// Why a written `to` leads nowhere.
+/// Why a written destination leads nowhere.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AddressError {
     /// None of the forms.
@@ -55,16 +58,20 @@ pub enum AddressError {
     NothingMatches(u16),
 }
 
-/// What one written `to` stands for.
+/// What one written destination stands for.
 #[derive(Clone, Debug)]
-pub(super) struct Target<'a> {
-    pub(super) destination: Destination,
+pub struct Target<'a> {
+    /// The destination.
+    pub destination: Destination,
     /// The Service it is a port of, if it is one.
-    pub(super) service: Option<&'a Service>,
+    pub service: Option<&'a Service>,
 }
 
 /// Resolves `written` for a caller in `namespace`. `lenient` lets names and ports that do not exist pass as hosts.
-pub(super) fn resolve<'a>(
+///
+/// # Errors
+/// When it has none of the forms, or names what the topology does not have.
+pub fn resolve<'a>(
     written: &str,
     namespace: &str,
     topology: &'a Topology,
@@ -93,7 +100,18 @@ pub(super) fn resolve<'a>(
     }
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    fn of_service(service: &'a Service, port: u16) -> Self {
+        Self {
+            destination: Destination::Service {
+                namespace: service.namespace.clone(),
+                name: service.name.clone(),
+                port,
+            },
+            service: Some(service),
+        }
+    }
+
     fn host(host: &str, port: u16) -> Self {
         Self {
             destination: Destination::Host {
@@ -110,23 +128,12 @@ fn every_service(port: u16, topology: &Topology) -> Result<Vec<Target<'_>>, Addr
         .services
         .values()
         .filter(|service| service.port(port).is_some())
-        .map(|service| of_service(service, port))
+        .map(|service| Target::of_service(service, port))
         .collect();
     if found.is_empty() {
         return Err(AddressError::NothingMatches(port));
     }
     Ok(found)
-}
-
-fn of_service(service: &Service, port: u16) -> Target<'_> {
-    Target {
-        destination: Destination::Service {
-            namespace: service.namespace.clone(),
-            name: service.name.clone(),
-            port,
-        },
-        service: Some(service),
-    }
 }
 
 fn service<'a>(
@@ -146,7 +153,7 @@ fn service<'a>(
     let key = (namespace.to_owned(), name.to_owned());
     if let Some(service) = topology.services.get(&key) {
         return match service.port(port) {
-            Some(_) => Ok(of_service(service, port)),
+            Some(_) => Ok(Target::of_service(service, port)),
             None => Err(AddressError::NoPort {
                 service: format!("{namespace}/{name}"),
                 port,

@@ -1,9 +1,9 @@
-//! `cargo xtask bench`: what things take, as ratios to what they must take.
+//! `cargo xtask bench local`: scenarios against their floor.
 
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::Args;
 use meshproof::bench::{self, BenchError, LocalBench, PeakMemory};
 use meshproof::envoy::binary::{Overrides, TerminalProgress};
 use meshproof::mesh::Settings;
@@ -11,20 +11,8 @@ use meshproof::scenario::{Catalogue, workspace_root};
 
 use crate::exit::{BadInput, Exit};
 use crate::interrupt::Interruptible;
+use crate::output::outln;
 use crate::scenario::{Output, find};
-
-/// Measure, against what cannot be avoided.
-#[derive(Args, Debug)]
-pub(crate) struct Bench {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// Scenarios on the local tier, against their floor
-    Local(Local),
-}
 
 /// Measure scenarios on the local tier against their floor.
 ///
@@ -49,7 +37,7 @@ Examples:
   cargo xtask bench local baseline-strict expired-ca --rounds 20 --output json",
     verbatim_doc_comment
 )]
-struct Local {
+pub(super) struct Local {
     /// Names of scenarios
     #[arg(value_name = "NAME", default_value = "skew-1.24.0")]
     names: Vec<String>,
@@ -67,17 +55,9 @@ struct Local {
     output: Output,
 }
 
-impl Bench {
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        match self.what {
-            What::Local(local) => local.run(),
-        }
-    }
-}
-
 impl Local {
-    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command's result")]
-    fn run(self) -> anyhow::Result<Exit> {
+    #[expect(clippy::print_stderr, reason = "the command's result")]
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
         let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
         let catalogue = Catalogue::load(&root)
             .with_context(|| format!("cannot read {}", root.join("scenarios").display()))?;
@@ -106,8 +86,8 @@ impl Local {
                 }
             };
             match self.output {
-                Output::Text => println!("{}", text(&measured)),
-                Output::Json => println!("{}", serde_json::to_string(&measured)?),
+                Output::Text => outln!("{}", text(&measured)),
+                Output::Json => outln!("{}", serde_json::to_string(&measured)?),
             }
         }
         Ok(Exit::Held)

@@ -1,0 +1,224 @@
+//! What distinguishes callers, and service ports, for the rules.
+//!
+//! A key holds everything about a workload or port that a prediction reads, except its name and what follows from
+//! that. Keys that are too fine cost time; too coarse they would be wrong, which a test against single predictions
+//! of random meshes would show.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use crate::fault::Conditions;
+use crate::istio::Topology;
+use crate::istio::host;
+use crate::istio::matrix::Column;
+use crate::istio::policy::{Because, InboundGroup, ListenerClass, MtlsMode};
+use crate::istio::service::Service;
+use crate::istio::workload::Workload;
+use crate::pki::WorkloadCredentials;
+use crate::snapshot::ObjectRef;
+
+/// A mesh, and what of it tells callers and ports apart.
+pub(super) struct Kinship<'a> {
+    topology: &'a Topology,
+    conditions: &'a Conditions,
+    /// Labels that select clients of a rule, by namespace.
+    client_labels: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    named_hosts: HashSet<&'a str>,
+    /// Wildcards of rules that say the same for every host they cover.
+    plain_wildcards: BTreeSet<&'a str>,
+    /// Wildcards of routes, and of rules whose effect depends on who is behind the host.
+    particular_wildcards: BTreeSet<&'a str>,
+}
+
+/// What distinguishes callers.
+#[derive(Debug, Eq, Hash, PartialEq)]
+pub(super) struct CallerKey<'a> {
+    namespace: &'a str,
+    sidecar: bool,
+    unmodelled: &'a [String],
+    configured_by: Option<&'a ObjectRef>,
+    labels: Vec<(&'a str, &'a str)>,
+    credentials: Option<&'a WorkloadCredentials>,
+}
+
+/// What distinguishes columns.
+#[derive(Debug, Eq, Hash, PartialEq)]
+pub(super) enum ColumnKey<'a> {
+    /// Policies name the host: nothing else is like it.
+    Named(&'a Column),
+    /// Any other.
+    Like {
+        namespace: &'a str,
+        wildcards: Vec<&'a str>,
+        service_entry: Option<&'a ObjectRef>,
+        headless: bool,
+        endpoints_known: bool,
+        port: u16,
+        class: ListenerClass,
+        http2: bool,
+        servers: Vec<ServerKey<'a>>,
+        /// Which of them answers.
+        answers: Option<usize>,
+    },
+}
+
+/// What distinguishes workloads behind a port.
+#[derive(Debug, Eq, Hash, PartialEq)]
+pub(super) struct ServerKey<'a> {
+    inbound: Option<InboundKey>,
+    mode: MtlsMode,
+    tls_mode: bool,
+    listens: bool,
+    unmodelled: &'a [String],
+    configured_by: Option<&'a ObjectRef>,
+    authorized_by: Option<&'a ObjectRef>,
+    credentials: Option<&'a WorkloadCredentials>,
+    /// Whether clients of the Service accept its identity.
+    expected: bool,
+}
+
+#[derive(Debug, Eq, Hash, PartialEq)]
+struct InboundKey {
+    class: ListenerClass,
+    mode: MtlsMode,
+    because: Vec<Because>,
+    declared: Declared,
+}
+
+#[derive(Debug, Eq, Hash, PartialEq)]
+enum Declared {
+    ByTheService,
+    ByAnother(String),
+    ByPortLevel,
+    Nowhere,
+}
+
+impl<'a> Kinship<'a> {
+    pub(super) fn new(topology: &'a Topology, conditions: &'a Conditions) -> Self {
+        let mut kinship = Self {
+            topology,
+            conditions,
+            client_labels: BTreeMap::new(),
+            named_hosts: HashSet::new(),
+            plain_wildcards: BTreeSet::new(),
+            particular_wildcards: BTreeSet::new(),
+        };
+        for (pattern, rule) in topology.destination_rules.hosts() {
+            if let Some(selector) = &rule.selector {
+                let namespace = rule.object.namespace.as_deref().unwrap_or_default();
+                let labels = kinship.client_labels.entry(namespace).or_default();
+                labels.extend(
+                    selector
+                        .match_labels
+                        .iter()
+                        .flatten()
+                        .map(|(key, _)| key.as_str()),
+                );
+            }
+            match (pattern.starts_with('*'), rule.depends_on_servers()) {
+                (false, _) => kinship.named_hosts.insert(pattern),
+                (true, false) => kinship.plain_wildcards.insert(pattern),
+                (true, true) => kinship.particular_wildcards.insert(pattern),
+            };
+        }
+        for pattern in topology.virtual_services.hosts() {
+            match pattern.starts_with('*') {
+                false => kinship.named_hosts.insert(pattern),
+                true => kinship.particular_wildcards.insert(pattern),
+            };
+        }
+        kinship
+    }
+
+    pub(super) fn caller(&self, workload: &'a Workload) -> CallerKey<'a> {
+        let namespace = workload.name.namespace.as_str();
+        let keys = self.client_labels.get(namespace).into_iter().flatten();
+        CallerKey {
+            namespace,
+            sidecar: workload.has_sidecar(),
+            unmodelled: &workload.unmodelled,
+            configured_by: self.topology.unmodelled.configures(workload),
+            labels: keys
+                .filter_map(|key| Some((*key, workload.labels.get(*key)?.as_str())))
+                .collect(),
+            credentials: self.unhealthy(workload),
+        }
+    }
+
+    pub(super) fn column(&self, service: &'a Service, column: &'a Column) -> ColumnKey<'a> {
+        let covers = |pattern: &&&str| host::matches(pattern, &service.host);
+        let port = service.port(column.port);
+        let is_named = self.named_hosts.contains(service.host.as_str())
+            || self.particular_wildcards.iter().any(|it| covers(&it));
+        let Some(port) = port.filter(|_| !is_named) else {
+            return ColumnKey::Named(column);
+        };
+        let behind: Vec<_> = self.topology.behind(service, port).collect();
+        ColumnKey::Like {
+            namespace: &service.namespace,
+            wildcards: self.plain_wildcards.iter().filter(covers).copied().collect(),
+            service_entry: self.topology.unmodelled.declares(&service.host),
+            headless: service.headless,
+            endpoints_known: !service.external && service.selector.is_some(),
+            port: port.port,
+            class: port.class,
+            http2: port.http2,
+            answers: column.endpoint.as_ref().and_then(|pod| {
+                behind
+                    .iter()
+                    .position(|(workload, _)| workload.name == pod.workload)
+            }),
+            servers: behind
+                .into_iter()
+                .map(|(workload, pod_port)| self.server(service, workload, pod_port))
+                .collect(),
+        }
+    }
+
+    fn server(&self, service: &Service, workload: &'a Workload, pod_port: u16) -> ServerKey<'a> {
+        let inbound = self
+            .topology
+            .inbound(&workload.name, pod_port)
+            .map(|inbound| InboundKey {
+                class: inbound.class,
+                mode: inbound.mode,
+                because: inbound.because,
+                declared: match inbound.group {
+                    InboundGroup::Declared { service: host, .. } if host == service.host => {
+                        Declared::ByTheService
+                    }
+                    InboundGroup::Declared { service: host, .. } => Declared::ByAnother(host),
+                    InboundGroup::PortLevel => Declared::ByPortLevel,
+                    InboundGroup::CatchAll => Declared::Nowhere,
+                },
+            });
+        let credentials = self.unhealthy(workload);
+        let healthy = self.topology.identity(&workload.name).unwrap_or_default();
+        let identity = credentials.map_or(&healthy, |it| &it.identity);
+        ServerKey {
+            inbound,
+            mode: self
+                .topology
+                .peer_authentications
+                .mode(workload, Some(pod_port))
+                .0,
+            tls_mode: workload.tls_mode,
+            listens: workload.listens_on(pod_port),
+            unmodelled: &workload.unmodelled,
+            configured_by: self.topology.unmodelled.configures(workload),
+            authorized_by: self.topology.unmodelled.authorizes(workload),
+            expected: service.identities.is_empty() || service.identities.contains(identity),
+            credentials,
+        }
+    }
+
+    /// Credentials that differ from those every workload of its identity holds.
+    fn unhealthy(&self, workload: &Workload) -> Option<&'a WorkloadCredentials> {
+        let held = self.conditions.credentials.workloads.get(&workload.name)?;
+        let identity = self.topology.identity(&workload.name).unwrap_or_default();
+        let healthy = WorkloadCredentials {
+            generation: held.generation,
+            ..WorkloadCredentials::healthy(identity)
+        };
+        (*held != healthy).then_some(held)
+    }
+}

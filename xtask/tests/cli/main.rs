@@ -1,0 +1,9 @@
+//! The command line as its users meet it: the built program, its exit codes, its messages, and what it leaves behind.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod endings;
+mod machine;
+mod session;
+mod usage;
+mod verdicts;
