@@ -29,7 +29,7 @@ use crate::probe::evidence::{Caller, Connect, Evidence};
 use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tier};
 use application::Seen;
 pub use application::{ApplicationError, ApplicationServer, Speaks};
-pub use floor::{PhaseFloor, floor};
+pub use floor::{Floor, PhaseFloor, floor};
 use places::{Places, candidates, front_name, target};
 use pods::Pods;
 use resources::Pin;
@@ -86,7 +86,8 @@ impl LocalMesh {
     async fn time_of(&mut self, call: &Call) -> Result<Duration, MeshError> {
         let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
         let spent = async {
-            self.pin(&desired, call).await?;
+            self.pin(&desired, call);
+            self.pods.in_force(&self.control).await?;
             let nonce = self.next_nonce();
             let started = Instant::now();
             self.dial(&desired, call, &nonce).await?;
@@ -119,18 +120,15 @@ impl LocalMesh {
     }
 
     /// Shows the caller's sidecar only the endpoint the call is about, where there are several.
-    async fn pin(&mut self, desired: &Desired, call: &Call) -> Result<(), MeshError> {
+    fn pin(&mut self, desired: &Desired, call: &Call) {
         if call.kind != CallKind::App {
-            return Ok(());
+            return;
         }
         let client = call.from.pod(0);
         let pin = pin_of(&desired.topology, call);
-        if self.pods.is_pinned(&client, pin.as_ref()) {
-            return Ok(());
+        if !self.pods.is_pinned(&client, pin.as_ref()) {
+            self.pods.pin(&self.control, desired, &self.places, &client, pin);
         }
-        self.pods
-            .pin(&self.control, desired, &self.places, &client, pin)
-            .await
     }
 
     async fn dial(&mut self, desired: &Desired, call: &Call, nonce: &str) -> Result<Caller, MeshError> {
@@ -208,6 +206,8 @@ impl LocalMesh {
         self.pods.drain_applications();
         let ends = [client.as_ref(), server_pod.as_ref()];
         let before = self.pods.mark(ends).await?;
+        // The pin; the proxy took it in while it was asked for its counters.
+        self.pods.in_force(&self.control).await?;
         let caller = self.dial(desired, call, &nonce).await?;
         let mut gathered = self
             .pods
@@ -257,7 +257,7 @@ impl Mesh for LocalMesh {
     async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError> {
         let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
         let evidence = async {
-            self.pin(&desired, call).await?;
+            self.pin(&desired, call);
             self.observe(&desired, call).await
         }
         .await;

@@ -197,26 +197,22 @@ impl Pods {
         }
     }
 
-    /// Shows `client` only the endpoint of `pin`, or all of them, and waits until it sees no other.
-    pub(super) async fn pin(
+    /// Shows `client` only the endpoint of `pin`, or all of them.
+    pub(super) fn pin(
         &mut self,
         control: &ControlPlane,
         desired: &Desired,
         places: &Places,
         client: &PodName,
         pin: Option<Pin>,
-    ) -> Result<(), MeshError> {
+    ) {
         if let Some(pod) = self.pods.get_mut(client) {
             pod.push(control, desired, places, client, pin.as_ref());
-            if let Some(sidecar) = &mut pod.sidecar {
-                sidecar.in_force(control).await?;
-            }
         }
         match pin {
             Some(pin) => self.pins.insert(client.clone(), pin),
             None => self.pins.remove(client),
         };
-        Ok(())
     }
 
     /// Waits until what any sidecar was told is in force.
