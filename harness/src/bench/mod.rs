@@ -1,7 +1,7 @@
 //! Measuring scenarios on the local tier against their floor.
 //!
-//! The floor of a scenario is the start of its proxies alone plus its calls, both measured in the same round as the
-//! scenario itself: see [`floor`]. A ratio between two figures of one machine and one moment means something on any
+//! The floor of a scenario is the start and the end of its proxies alone plus its calls, all measured in the same round
+//! as the scenario itself: see [`floor`]. A ratio between two figures of one machine and one moment means something on any
 //! machine; the figures alone do not.
 
 use std::time::Instant;
@@ -26,7 +26,7 @@ pub struct LocalBench {
     pub rounds: usize,
     /// From setting up the mesh until it is torn down, in milliseconds.
     pub millis: f64,
-    /// Start of the proxies alone plus the calls, in milliseconds.
+    /// Start and end of the proxies alone plus the calls, in milliseconds.
     pub floor_millis: f64,
     /// `millis` by `floor_millis`.
     pub ratio: f64,
@@ -34,6 +34,8 @@ pub struct LocalBench {
     pub phases: Vec<PhaseBench>,
     /// Setting up and tearing down, which belong to no phase, in milliseconds.
     pub around_millis: f64,
+    /// The end of the proxies alone, in milliseconds.
+    pub end_millis: f64,
     /// The greatest peak of any round; nothing where this system does not tell.
     pub peak_memory: Option<PeakMemory>,
 }
@@ -86,6 +88,7 @@ impl From<MeshError> for BenchError {
 struct Round {
     millis: f64,
     phases: Vec<PhaseBench>,
+    end_millis: f64,
     peak_memory: Option<PeakMemory>,
 }
 
@@ -131,10 +134,11 @@ async fn round(scenario: &Scenario, settings: &Settings) -> Result<Round, BenchE
         .map(|phase| phase.desired)
         .collect();
     let floor = floor(states, settings).await?;
+    let end_millis = floor.end.as_secs_f64() * 1000.0;
     let phases = result
         .phases
         .into_iter()
-        .zip(floor)
+        .zip(floor.phases)
         .map(|(phase, floor)| PhaseBench {
             name: phase.name,
             millis: phase.millis,
@@ -147,6 +151,7 @@ async fn round(scenario: &Scenario, settings: &Settings) -> Result<Round, BenchE
     Ok(Round {
         millis,
         phases,
+        end_millis,
         peak_memory,
     })
 }
@@ -182,6 +187,7 @@ fn summary(scenario: &Scenario, rounds: &[Round]) -> LocalBench {
         ratio: millis / floor_millis,
         phases,
         around_millis: median(rounds.iter().map(Round::around_millis)),
+        end_millis: median(rounds.iter().map(|round| round.end_millis)),
         peak_memory: rounds
             .iter()
             .filter_map(|round| round.peak_memory)
@@ -192,7 +198,8 @@ fn summary(scenario: &Scenario, rounds: &[Round]) -> LocalBench {
 impl Round {
     fn floor_millis(&self) -> f64 {
         let phases = self.phases.iter();
-        phases.map(|phase| phase.start_millis + phase.calls_millis).sum()
+        let under_phases: f64 = phases.map(|phase| phase.start_millis + phase.calls_millis).sum();
+        under_phases + self.end_millis
     }
 
     fn around_millis(&self) -> f64 {
@@ -237,8 +244,9 @@ mod tests {
         let round = Round {
             millis: 120.0,
             phases: vec![phase],
+            end_millis: 20.0,
             peak_memory: None,
         };
-        assert_eq!((round.floor_millis(), round.around_millis()), (60.0, 30.0));
+        assert_eq!((round.floor_millis(), round.around_millis()), (80.0, 30.0));
     }
 }

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
-use hyper::Request;
 use hyper::body::Bytes;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::UnixStream;
+use tokio::sync::Mutex;
 
 use crate::probe::evidence::CertificateInUse;
 
@@ -39,10 +41,20 @@ pub enum AdminError {
     },
 }
 
-/// A client of one proxy's admin interface.
-#[derive(Clone, Debug)]
+/// A client of one proxy's admin interface. It asks one thing at a time, over one connection: to connect takes longer
+/// than to ask.
+#[derive(Debug)]
 pub(crate) struct Admin {
     socket: PathBuf,
+    connection: Mutex<Option<Connection>>,
+}
+
+/// Both halves of hyper's connection, driven by whoever asks: a task of its own would take longer to wake than Envoy
+/// takes to answer.
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<Empty<Bytes>>,
+    driver: http1::Connection<TokioIo<UnixStream>, Empty<Bytes>>,
 }
 
 /// Whether what was acknowledged is in force.
@@ -62,6 +74,7 @@ impl Admin {
     pub(crate) fn new(socket: &Path) -> Self {
         Self {
             socket: socket.to_owned(),
+            connection: Mutex::default(),
         }
     }
 
@@ -115,12 +128,9 @@ impl Admin {
 
     /// The names of secrets that are in use, and of those still waited for.
     pub(crate) async fn secrets(&self) -> Result<Secrets, AdminError> {
-        let (active, warming) = tokio::try_join!(
-            self.secret_versions("dynamic_active_secrets"),
-            self.secret_versions("dynamic_warming_secrets")
-        )?;
+        let warming = self.secret_versions("dynamic_warming_secrets").await?;
         Ok(Secrets {
-            active,
+            active: self.secret_versions("dynamic_active_secrets").await?,
             warming: warming.into_keys().collect(),
         })
     }
@@ -176,12 +186,29 @@ impl Admin {
             socket: self.socket.clone(),
             reason,
         };
-        match tokio::time::timeout(ANSWER_DEADLINE, request(&self.socket, path)).await {
+        match tokio::time::timeout(ANSWER_DEADLINE, self.ask(path)).await {
             Ok(Ok(text)) => Ok(text),
             Ok(Err(error)) => Err(unreachable(error.to_string())),
             Err(_) => Err(unreachable(format!(
                 "no answer to {path} within {ANSWER_DEADLINE:?}"
             ))),
+        }
+    }
+
+    async fn ask(&self, path: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        let mut idle = self.connection.lock().await;
+        // Taken while it is busy: a question that is given up half-way takes its connection with it.
+        let mut connection = match idle.take() {
+            Some(connection) => connection,
+            None => Connection::open(&self.socket).await?,
+        };
+        let (status, body) = connection.ask(path).await?;
+        *idle = Some(connection);
+        let text = String::from_utf8(body.to_vec())?;
+        if status.is_success() {
+            Ok(text)
+        } else {
+            Err(format!("{status}: {text}").into())
         }
     }
 }
@@ -193,22 +220,35 @@ pub(crate) struct Secrets {
     pub(crate) warming: Vec<String>,
 }
 
-async fn request(socket: &Path, path: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = UnixStream::connect(socket).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = Request::get(path)
-        .header("host", "admin")
-        .body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    connection.abort();
-    let text = String::from_utf8(body.to_vec())?;
-    if status.is_success() {
-        Ok(text)
-    } else {
-        Err(format!("{status}: {text}").into())
+impl Connection {
+    async fn open(socket: &Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let stream = UnixStream::connect(socket).await?;
+        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
+        Ok(Self { sender, driver })
+    }
+
+    async fn ask(
+        &mut self,
+        path: &str,
+    ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+        let request = Request::get(path)
+            .header("host", "admin")
+            .body(Empty::<Bytes>::new())?;
+        let exchange = async {
+            let response = self.sender.send_request(request).await?;
+            let status = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            self.sender.ready().await?;
+            Ok((status, body))
+        };
+        tokio::select! {
+            biased;
+            answer = exchange => answer,
+            ended = &mut self.driver => {
+                ended?;
+                Err("the proxy hung up".into())
+            }
+        }
     }
 }
 

@@ -17,7 +17,7 @@ const EXIT_DEADLINE: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// How often logs reach their file. A call's evidence waits for it, so it is short; Envoy's default is 10 s.
-const LOG_FLUSH_MILLIS: &str = "2";
+const LOG_FLUSH_MILLIS: &str = "1";
 
 /// Why an Envoy process could not be started or went away.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Making a call ([`dial`]), gathering what both ends showed ([`Evidence`]), and naming its outcome ([`classify`]).
+//! Making a call ([`dial`]), gathering what both ends showed ([`Evidence`]), and naming its outcome ([`classify()`]).
 
 pub mod classify;
 pub mod dial;

@@ -20,6 +20,7 @@ use crate::scenario::{Output, find};
 ///
 ///   start  the same number of proxies from the same binaries, with an admin socket and nothing to do, started at
 ///          once where the scenario starts them at once, until each says that it is live
+///   end    all of them, killed at once, until they are gone
 ///   calls  the same calls over the same mesh, one after another, from dialling to the caller's result, without
 ///          gathering evidence
 ///
@@ -103,6 +104,7 @@ fn text(measured: &LocalBench) -> String {
         ratio,
         phases,
         around_millis,
+        end_millis,
         peak_memory,
     } = measured;
     let names = phases.iter().map(|phase| phase.name.len());
@@ -125,7 +127,11 @@ fn text(measured: &LocalBench) -> String {
             phase.name, phase.millis
         ));
     }
-    lines.push(format!("  {:width$}  {around_millis:>8.0}", "setup and teardown"));
+    lines.push(format!(
+        "  {:width$}  {around_millis:>8.0}  {:>17}",
+        "setup and teardown",
+        format!("end: {end_millis:.0}")
+    ));
     lines.push(format!(
         "  {:width$}  {millis:>8.0}  floor {floor_millis:.0}, ratio {ratio:.2}",
         "all"

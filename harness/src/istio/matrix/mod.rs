@@ -1,7 +1,7 @@
 //! All calls between all workloads and service ports.
 //!
 //! A mesh of a thousand workloads has a million calls, and few kinds of them. Callers that nothing distinguishes, and
-//! service ports that nothing distinguishes, are put in groups ([`kinship`]); one call is predicted for each pair of
+//! service ports that nothing distinguishes, are put in groups (`kinship`); one call is predicted for each pair of
 //! groups, and every other call is looked up by its groups.
 
 mod kinship;

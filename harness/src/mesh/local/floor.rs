@@ -1,12 +1,12 @@
 //! The floor under a run on this tier: what no harness could do without.
 //!
-//! A run of a mesh costs at least the start of its proxies and the calls themselves. Both are measured here, apart
+//! A run of a mesh costs at least the start and the end of its proxies, and the calls themselves. These are measured here, apart
 //! from everything the harness adds: configuration, certificates, waiting for effects, evidence, and teardown.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 
 use crate::envoy::admin::Admin;
 use crate::envoy::config::bootstrap;
@@ -19,6 +19,15 @@ use super::LocalMesh;
 const LIVE_DEADLINE: Duration = Duration::from_secs(20);
 /// How often it is asked.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// The floor under a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Floor {
+    /// Under each of its phases.
+    pub phases: Vec<PhaseFloor>,
+    /// From ending all proxies, at once, until they are gone.
+    pub end: Duration,
+}
 
 /// The floor under one phase.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +47,7 @@ pub struct PhaseFloor {
 ///
 /// # Errors
 /// As [`LocalMesh`]'s own.
-pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Vec<PhaseFloor>, MeshError> {
+pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Floor, MeshError> {
     let mut mesh = LocalMesh::new(settings.clone())?;
     let mut phases = Vec::new();
     for state in states {
@@ -70,10 +79,12 @@ pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Vec<Phas
             calls,
         });
     }
-    for proxy in bare {
-        proxy.stop().await;
-    }
-    Ok(floor)
+    let started = Instant::now();
+    join_all(bare.into_iter().map(EnvoyProcess::stop)).await;
+    Ok(Floor {
+        phases: floor,
+        end: started.elapsed(),
+    })
 }
 
 async fn start(binary: &Path, folder: &Path, number: usize) -> Result<EnvoyProcess, MeshError> {

@@ -1,7 +1,7 @@
 //! The `local` tier: one real Envoy per sidecar on loopback ports, applications and control plane in-process.
 //!
 //! Needs no root, no Docker, no cluster. What it lacks is interception: in its place every destination a call names
-//! has a front of its own (see [`crate::envoy::config`]), carrying the address that interception would have told.
+//! has a front of its own (see `envoy::config`), carrying the address that interception would have told.
 
 mod application;
 mod floor;
@@ -31,7 +31,7 @@ use crate::snapshot::OutboundTrafficPolicy;
 use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tier};
 use application::Seen;
 pub use application::{ApplicationError, ApplicationServer, Speaks};
-pub use floor::{PhaseFloor, floor};
+pub use floor::{Floor, PhaseFloor, floor};
 use places::{Places, candidates, front_name, target};
 use pods::Pods;
 use resources::Pin;
@@ -88,7 +88,8 @@ impl LocalMesh {
     async fn time_of(&mut self, call: &Call) -> Result<Duration, MeshError> {
         let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
         let spent = async {
-            self.pin(&desired, call).await?;
+            self.pin(&desired, call)?;
+            self.pods.in_force(&self.control).await?;
             let nonce = self.next_nonce();
             let started = Instant::now();
             self.dial(&desired, call, &nonce).await?;
@@ -121,18 +122,17 @@ impl LocalMesh {
     }
 
     /// Shows the caller's sidecar only the endpoint the call is about, where there are several.
-    async fn pin(&mut self, desired: &Desired, call: &Call) -> Result<(), MeshError> {
+    fn pin(&mut self, desired: &Desired, call: &Call) -> Result<(), MeshError> {
         if call.kind != CallKind::App {
             return Ok(());
         }
         let client = call.from.pod(0);
         let pin = pin_of(&desired.topology, call);
-        if self.pods.is_pinned(&client, pin.as_ref()) {
-            return Ok(());
+        if !self.pods.is_pinned(&client, pin.as_ref()) {
+            self.pods
+                .pin(&self.control, desired, &self.places, &client, pin)?;
         }
-        self.pods
-            .pin(&self.control, desired, &self.places, &client, pin)
-            .await
+        Ok(())
     }
 
     async fn dial(&mut self, desired: &Desired, call: &Call, nonce: &str) -> Result<Caller, MeshError> {
@@ -211,6 +211,8 @@ impl LocalMesh {
         self.pods.drain_applications();
         let ends = [client.as_ref(), server_pod.as_ref()];
         let before = self.pods.mark(ends).await?;
+        // The pin; the proxy took it in while it was asked for its counters.
+        self.pods.in_force(&self.control).await?;
         let caller = self.dial(desired, call, &nonce).await?;
         let mut gathered = self
             .pods
@@ -260,7 +262,7 @@ impl Mesh for LocalMesh {
     async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError> {
         let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
         let evidence = async {
-            self.pin(&desired, call).await?;
+            self.pin(&desired, call)?;
             self.observe(&desired, call).await
         }
         .await;

@@ -17,11 +17,12 @@ use super::sidecar::Sidecar;
 const STATS: &str = r"^(cluster\.(in|out)bound.*|listener\.0\.0\.0\.0_15006)\.(ssl\.(handshake|connection_error|fail_verify_|no_certificate|was_key_usage_invalid|versions|curves|ciphers).*|no_filter_chain_match|downstream_cx_(total|active)|(down|up)stream_context_secrets_not_ready|upstream_cx_(total|connect_fail|connect_timeout|none_healthy)|upstream_rq_(retry|5xx))$|^tls_inspector\.|codec_error|protocol_error|rbac";
 const LISTENER: &str = "listener.0.0.0.0_15006.";
 
-/// How long evidence is waited for after the caller has its result. Logs are flushed every 2 ms.
+/// How long evidence is waited for after the caller has its result. Logs are flushed every millisecond.
 const EVIDENCE_DEADLINE: Duration = Duration::from_secs(3);
 /// How long a server may take to accept a connection whose caller is already done with it.
 const ACCEPT_GRACE: Duration = Duration::from_millis(40);
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// The runtime's timer counts in milliseconds and rounds up: this is one of them, and not two.
+const LOOK_AGAIN: Duration = Duration::from_micros(500);
 
 /// What had been written and counted when the call began.
 pub(super) struct Before {

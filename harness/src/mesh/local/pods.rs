@@ -209,8 +209,8 @@ impl Pods {
         Ok(())
     }
 
-    /// Shows `client` only the endpoint of `pin`, or all of them, and waits until it sees no other.
-    pub(super) async fn pin(
+    /// Shows `client` only the endpoint of `pin`, or all of them.
+    pub(super) fn pin(
         &mut self,
         control: &ControlPlane,
         desired: &Desired,
@@ -220,9 +220,6 @@ impl Pods {
     ) -> Result<(), MeshError> {
         if let Some(pod) = self.pods.get_mut(client) {
             pod.push(control, desired, places, client, pin.as_ref())?;
-            if let Some(sidecar) = &mut pod.sidecar {
-                sidecar.in_force(control).await?;
-            }
         }
         match pin {
             Some(pin) => self.pins.insert(client.clone(), pin),

@@ -50,10 +50,10 @@ pub(super) struct Sidecar {
 /// What is new to a sidecar.
 #[derive(Debug, Default)]
 struct Told {
-    anything: bool,
-    /// Something that may use secrets, or a secret.
-    secrets: bool,
+    /// Something whose acknowledgement is not its effect: it may have to warm, and use secrets.
+    warms: bool,
     listeners: bool,
+    anything: bool,
 }
 
 impl Sidecar {
@@ -108,7 +108,7 @@ impl Sidecar {
         })?;
         let pushed = control.push(&self.node, resources);
         self.told.anything |= pushed.anything();
-        self.told.secrets |= pushed.clusters || pushed.listeners;
+        self.told.warms |= pushed.clusters || pushed.listeners;
         self.told.listeners |= pushed.listeners;
         Ok(())
     }
@@ -126,7 +126,7 @@ impl Sidecar {
         for secret in [certificate, roots, system] {
             let is_new = control.push_secret(&self.node, secret);
             self.told.anything |= is_new;
-            self.told.secrets |= is_new;
+            self.told.warms |= is_new;
         }
     }
 
@@ -138,6 +138,12 @@ impl Sidecar {
         }
         let deadline = tokio::time::Instant::now() + IN_FORCE_DEADLINE;
         self.acknowledged(control, deadline).await?;
+        // Endpoints and routes of clusters and listeners that stay are in force before Envoy acknowledges them: its
+        // main thread posts them to the worker first, and the worker takes posts before connections.
+        if !self.told.warms {
+            self.told = Told::default();
+            return Ok(());
+        }
         loop {
             let (warming, stale) = tokio::try_join!(self.admin.warming(), self.stale_secrets(control))?;
             if warming.is_done() && stale.is_empty() {
@@ -161,9 +167,6 @@ impl Sidecar {
 
     /// Secrets it uses in an older version than it was told: an acknowledged secret is not yet one in use.
     async fn stale_secrets(&self, control: &ControlPlane) -> Result<Vec<String>, AdminError> {
-        if !self.told.secrets {
-            return Ok(Vec::new());
-        }
         let secrets = self.admin.secrets().await?;
         let outdated = secrets.active.into_iter().filter(|(name, version)| {
             control
