@@ -228,7 +228,8 @@ fn place_of(location: Location, text: &str) -> Range<usize> {
     let behind = text.get(start..).unwrap_or_default();
     let skipped: usize = behind.chars().take(column).map(char::len_utf8).sum();
     let start = start + skipped;
-    start..(start + 1).min(text.len()).max(start)
+    let marked = text.get(start..).and_then(|rest| rest.chars().next());
+    start..start + marked.map_or(0, char::len_utf8)
 }
 
 enum Raw {

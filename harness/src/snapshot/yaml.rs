@@ -181,6 +181,10 @@ impl Document<'_> {
     fn read<T: DeserializeOwned>(&self, file: &str) -> Result<T, Box<YamlError>> {
         let options = serde_saphyr::options! {
             with_snippet: false,
+            // Anchors save a hand-written manifest some lines; a million repeats are an attack, and take half a minute.
+            alias_limits: serde_saphyr::alias_limits! {
+                max_total_replayed_events: 50_000,
+            },
             budget: serde_saphyr::budget! {
                 // A `List` of a whole cluster (5,000 pods) has some 3 million nodes.
                 max_nodes: 20_000_000,
@@ -302,5 +306,35 @@ fn byte_of_column(line: &str, column: usize) -> usize {
 fn word_length(rest: &str) -> usize {
     rest.find(|c: char| c.is_whitespace() || ":,}]".contains(c))
         .unwrap_or(rest.len())
-        .max(usize::from(!rest.is_empty()))
+        .max(rest.chars().next().map_or(0, char::len_utf8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_at_a_character_of_several_bytes_is_shown() {
+        for character in ['\u{2028}', '\u{a0}', 'é', '𝄞'] {
+            let error = YamlError {
+                file: "mesh.yaml".to_owned(),
+                line: 1,
+                column: 1,
+                message: "wrong".to_owned(),
+                excerpt: format!("{character}a"),
+            };
+            assert!(error.to_string().contains(" --> mesh.yaml:1:1"));
+        }
+    }
+
+    #[test]
+    fn aliases_may_repeat_but_not_without_end() {
+        let bomb = |levels: usize| {
+            (0..levels).fold("a0: &a0 [x, x, x]\n".to_owned(), |text, n| {
+                format!("{text}a{}: &a{} [*a{n}, *a{n}, *a{n}]\n", n + 1, n + 1)
+            })
+        };
+        assert!(value::<Value>(&bomb(3), "mesh.yaml").is_ok());
+        assert!(value::<Value>(&bomb(30), "mesh.yaml").is_err());
+    }
 }
