@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod call;
 pub mod envoy;
+pub mod explore;
 pub mod fault;
 pub mod istio;
 pub mod mesh;

@@ -4,6 +4,7 @@ mod bench;
 mod clean;
 mod colour;
 mod exit;
+mod explore;
 mod interrupt;
 mod output;
 mod predict;
@@ -33,6 +34,8 @@ enum Command {
     Predict(predict::Predict),
     /// Run every scenario as a test
     Suite(suite::Suite),
+    /// Hold predictions against real proxies in random small meshes
+    Explore(explore::Explore),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
     /// Measure, against what cannot be avoided
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Suite(command) => command.run(),
+        Command::Explore(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),

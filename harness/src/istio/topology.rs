@@ -73,7 +73,7 @@ impl Topology {
         &self.findings
     }
 
-    /// The pods behind a Service port, and their ports.
+    /// The pods behind a Service port, and the ports at which they are reached.
     #[must_use]
     pub fn endpoints(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
         self.behind(service, port)
@@ -91,7 +91,8 @@ impl Topology {
         behind.map(|(workload, _)| workload.name.pod(0)).collect()
     }
 
-    /// The workloads behind a Service port that have pods, and the pod port.
+    /// The workloads behind a Service port that have pods, and the pod port that is reached. Behind a headless Service
+    /// that is the port dialled: nobody translates it to `targetPort`.
     pub(super) fn behind<'a>(
         &'a self,
         service: &'a Service,
@@ -103,7 +104,29 @@ impl Topology {
             .filter_map(|name| self.workloads.get(name));
         workloads
             .filter(|workload| workload.replicas > 0)
-            .filter_map(|workload| Some((workload, port.pod_port(workload)?)))
+            .filter_map(|workload| {
+                let target = port.pod_port(workload)?;
+                Some((workload, if service.headless { port.port } else { target }))
+            })
+    }
+
+    /// The headless Service for whose TCP or undeclared port sidecars have a listener at the address of each of the
+    /// workload's pods; `None` where that address and port have none.
+    #[must_use]
+    pub fn headless_listener(&self, workload: &WorkloadName, port: u16) -> Option<&Service> {
+        let services = self.services.values();
+        let mut headless = services.filter(|it| it.headless && it.workloads.contains(workload));
+        headless.find(|service| {
+            let port = service.port(port);
+            port.is_some_and(|port| port.class != ListenerClass::Http)
+        })
+    }
+
+    /// How a pod port is treated by the oldest Service that declares it; `None` where none does.
+    #[must_use]
+    pub fn declared_class(&self, workload: &WorkloadName, pod_port: u16) -> Option<ListenerClass> {
+        let ports = self.declared.get(workload)?;
+        ports.get(&pod_port).map(|(_, class)| *class)
     }
 
     /// The SPIFFE id that istiod issues to a workload's pods.

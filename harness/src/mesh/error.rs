@@ -71,6 +71,14 @@ pub enum MeshError {
         /// What is missing for it.
         missing: String,
     },
+    /// No port for a listener.
+    #[error("no port for a listener of {node}: check the limits on open files and on local ports")]
+    NoPort {
+        /// The proxy.
+        node: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The ports of the proxies kept changing.
     #[error("listeners kept changing their addresses (last seen {seen:?})")]
     Unsettled {

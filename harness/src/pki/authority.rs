@@ -124,6 +124,17 @@ impl Authority {
         })
     }
 
+    /// A root that signed nothing of the mesh, PEM: what the roots of an operating system are to it.
+    ///
+    /// # Errors
+    ///
+    /// When the system cannot make keys.
+    pub fn stranger(&mut self) -> Result<String, PkiError> {
+        let name = RootName("public".to_owned());
+        self.root(&name)?
+            .root_certificate(Validity::Current, OffsetDateTime::now_utc())
+    }
+
     fn leaf(
         &mut self,
         workload: &WorkloadName,

@@ -18,3 +18,4 @@ pub use object::{Object, Other};
 pub use object_ref::{NotAnObjectRef, ObjectRef};
 pub use store::{Age, Snapshot, Source, Stored};
 pub use yaml::YamlError;
+pub(crate) use yaml::to_yaml;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Deserialize;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::{MessageFormatter as _, Spanned};
@@ -42,6 +43,11 @@ impl fmt::Display for YamlError {
         let report = [Level::ERROR.primary_title(self.message.as_str()).element(snippet)];
         f.write_str(&Renderer::plain().render(&report))
     }
+}
+
+/// Writes a value as one document.
+pub(crate) fn to_yaml(value: &impl Serialize) -> Result<String, String> {
+    serde_saphyr::to_string(value).map_err(|error| error.to_string())
 }
 
 /// Reads every object of a text: several documents, and the items of `List` objects.

@@ -19,7 +19,10 @@ pub(crate) use clusters::{inbound as inbound_cluster, outbound as outbound_clust
 pub(crate) use endpoints::assignment;
 pub(crate) use inbound::{listener as inbound_listener, port as inbound_port};
 pub(crate) use outbound::{Target, listener as outbound_listener, routes};
-pub(crate) use tls::{ROOT_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret};
+pub(crate) use proto::socket_address;
+pub(crate) use tls::{
+    ROOT_SECRET, SYSTEM_ROOTS_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret,
+};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

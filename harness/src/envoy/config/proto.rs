@@ -27,7 +27,7 @@ pub(super) fn milliseconds(millis: u64) -> Option<Duration> {
     })
 }
 
-pub(super) fn socket_address(address: SocketAddr) -> Address {
+pub(crate) fn socket_address(address: SocketAddr) -> Address {
     Address {
         address: Some(address::Address::SocketAddress(SocketAddress {
             address: address.ip().to_string(),
@@ -39,7 +39,7 @@ pub(super) fn socket_address(address: SocketAddr) -> Address {
     }
 }
 
-/// An ephemeral port of the loopback interface.
+/// An ephemeral port of the loopback interface, until the mesh assigns one.
 pub(super) fn ephemeral() -> Address {
     socket_address(SocketAddr::from(([127, 0, 0, 1], 0)))
 }

@@ -22,6 +22,8 @@ use crate::istio::policy::{ClientCertificate, TlsOrigination, Trust};
 pub(crate) const WORKLOAD_SECRET: &str = "default";
 /// The secret that holds the roots a workload trusts.
 pub(crate) const ROOT_SECRET: &str = "ROOTCA";
+/// The secret that holds the roots of the operating system.
+pub(crate) const SYSTEM_ROOTS_SECRET: &str = "file-root:system";
 /// The bootstrap cluster that answers SDS.
 pub(super) const SDS_CLUSTER: &str = "sds-grpc";
 
@@ -56,7 +58,7 @@ pub(super) fn upstream(tls: &TlsOrigination, instruments: &Instruments) -> Trans
             sans,
             sds_secret(&format!("file-root:{path}"), Waits::Default),
         )),
-        Trust::System => Some(combined(sans, sds_secret("file-root:system", Waits::Default))),
+        Trust::System => Some(combined(sans, sds_secret(SYSTEM_ROOTS_SECRET, Waits::Default))),
         Trust::Nobody => None,
     };
     let context = UpstreamTlsContext {

@@ -36,7 +36,13 @@ impl Conversation {
     }
 
     /// Answers requests and announces changes until the proxy hangs up.
-    pub(super) async fn run(mut self, mut requests: Streaming<DiscoveryRequest>) {
+    pub(super) async fn run(mut self, requests: Streaming<DiscoveryRequest>) {
+        self.converse(requests).await;
+        // A proxy with no more use for a secret closes its stream.
+        self.asks_for_nothing(SDS);
+    }
+
+    async fn converse(&mut self, mut requests: Streaming<DiscoveryRequest>) {
         let mut changes = self.shared.changed.subscribe();
         loop {
             tokio::select! {
@@ -63,10 +69,15 @@ impl Conversation {
         let kind = request.type_url.clone();
         let subscription = self.subscriptions.entry(kind.clone()).or_default();
         let answers_latest = request.response_nonce == subscription.nonce.to_string();
-        // A stale nonce answers a response that a newer one has overtaken; its names are outdated too.
+        // A stale nonce answers a response that a newer one has overtaken; the answer to that one says all it says.
+        // But a proxy that asks for nothing any more does not answer again.
         if !request.response_nonce.is_empty() && !answers_latest {
+            if request.resource_names.is_empty() {
+                self.asks_for_nothing(&kind);
+            }
             return;
         }
+        let known = subscription.names.clone();
         if subscription.names != request.resource_names {
             subscription.names.clone_from(&request.resource_names);
             // New names are owed an answer even when nothing changed.
@@ -78,15 +89,8 @@ impl Conversation {
         let proxy = proxies.entry(node).or_default();
         let names = proxy.subscribed.entry(kind.clone()).or_default();
         if kind == SDS {
-            // Every secret has a stream of its own.
-            names.extend(
-                request
-                    .resource_names
-                    .iter()
-                    .filter(|name| !names.contains(name))
-                    .cloned()
-                    .collect::<Vec<_>>(),
-            );
+            // Every secret has a stream of its own, and may have two while one is replaced: each counts.
+            replace(names, &known, &request.resource_names);
         } else {
             names.clone_from(&request.resource_names);
         }
@@ -104,6 +108,20 @@ impl Conversation {
                 .insert((kind, name.unwrap_or_default()), version);
         }
         drop(proxies);
+        self.shared.tick();
+    }
+
+    /// Nothing of this kind is owed on this stream any more.
+    fn asks_for_nothing(&mut self, kind: &str) {
+        let (Some(node), Some(subscription)) = (&self.node, self.subscriptions.get_mut(kind)) else {
+            return;
+        };
+        let known = std::mem::take(&mut subscription.names);
+        if let Some(proxy) = self.shared.proxies().get_mut(node)
+            && let Some(names) = proxy.subscribed.get_mut(kind)
+        {
+            replace(names, &known, &[]);
+        }
         self.shared.tick();
     }
 
@@ -158,6 +176,16 @@ impl Conversation {
     }
 }
 
+/// Puts what a stream asks for now in the place of what it asked for before, among what all streams ask for.
+fn replace(names: &mut Vec<String>, before: &[String], now: &[String]) {
+    for name in before {
+        if let Some(index) = names.iter().position(|it| it == name) {
+            names.swap_remove(index);
+        }
+    }
+    names.extend_from_slice(now);
+}
+
 impl Subscription {
     fn response(
         &mut self,
@@ -174,5 +202,72 @@ impl Subscription {
             nonce: self.nonce.to_string(),
             ..DiscoveryResponse::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use envoy_types::pb::envoy::config::core::v3::Node;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::envoy::xds::EDS;
+
+    fn shared() -> Arc<Shared> {
+        Arc::new(Shared {
+            proxies: Mutex::default(),
+            changed: watch::Sender::new(0),
+        })
+    }
+
+    fn request(kind: &str, nonce: &str, names: &[&str]) -> DiscoveryRequest {
+        DiscoveryRequest {
+            node: Some(Node {
+                id: "a".to_owned(),
+                ..Node::default()
+            }),
+            type_url: kind.to_owned(),
+            response_nonce: nonce.to_owned(),
+            resource_names: names.iter().map(|&name| name.to_owned()).collect(),
+            ..DiscoveryRequest::default()
+        }
+    }
+
+    fn conversation(shared: &Arc<Shared>) -> Conversation {
+        Conversation::new(Arc::clone(shared), mpsc::channel(1).0)
+    }
+
+    #[test]
+    fn nothing_is_owed_to_a_proxy_that_asks_for_nothing_any_more_even_if_it_does_so_late() {
+        let shared = shared();
+        let mut conversation = conversation(&shared);
+        conversation.hear(request(EDS, "", &["cluster"]));
+        let subscription = conversation.subscriptions.get_mut(EDS).unwrap();
+        subscription.response(EDS, 1, Vec::new());
+        subscription.response(EDS, 2, Vec::new());
+        let asks = || !shared.proxies()["a"].subscribed[EDS].is_empty();
+        conversation.hear(request(EDS, "1", &["cluster", "another"]));
+        assert!(asks());
+        conversation.hear(request(EDS, "1", &[]));
+        assert!(!asks());
+    }
+
+    #[test]
+    fn a_secret_is_owed_while_any_stream_asks_for_it() {
+        let shared = shared();
+        let (mut first, mut second) = (conversation(&shared), conversation(&shared));
+        first.hear(request(SDS, "", &["default"]));
+        // An acknowledgement names it again.
+        first.hear(request(SDS, "0", &["default"]));
+        second.hear(request(SDS, "", &["default"]));
+        let asks = || shared.proxies()["a"].subscribed[SDS].contains(&"default".to_owned());
+        first.asks_for_nothing(SDS);
+        assert!(asks());
+        second.hear(request(SDS, "0", &[]));
+        assert!(!asks());
+        second.asks_for_nothing(SDS);
+        assert!(!asks());
     }
 }

@@ -81,21 +81,24 @@ impl Verifier<'_> {
                 return None;
             }
             Names::Exact(_) => OutcomeId::SanMismatch,
-            // A prefix match: whatever follows the trust domain is not looked at.
+            // A prefix match with the slash after the trust domain: what follows is not looked at.
             Names::TrustDomains(accepted) => match trust_domain(identity) {
-                Some(domain) if accepted.iter().any(|it| it == domain) => return None,
-                Some(_) => OutcomeId::TrustDomainMismatch,
-                None => OutcomeId::SanMismatch,
+                Some((domain, _)) if !accepted.iter().any(|it| it == domain) => {
+                    OutcomeId::TrustDomainMismatch
+                }
+                Some((_, Some(_))) => return None,
+                Some((_, None)) | None => OutcomeId::SanMismatch,
             },
         };
         Some(Outcome::refused(id, self.side))
     }
 }
 
-/// The trust domain of a SPIFFE id that has a path.
-fn trust_domain(identity: &str) -> Option<&str> {
-    identity
-        .strip_prefix("spiffe://")?
-        .split_once('/')
-        .map(|(domain, _)| domain)
+/// The trust domain of a SPIFFE id, and its path if it has one.
+fn trust_domain(identity: &str) -> Option<(&str, Option<&str>)> {
+    let id = identity.strip_prefix("spiffe://")?;
+    Some(match id.split_once('/') {
+        Some((domain, path)) => (domain, Some(path)),
+        None => (id, None),
+    })
 }

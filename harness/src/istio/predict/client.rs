@@ -7,7 +7,7 @@ use crate::fault::Conditions;
 use crate::istio::RuleId;
 use crate::istio::outbound::{Cluster, Pods};
 use crate::istio::policy::{
-    Because, ClientCertificate, ClientTls, ListenerClass, Outbound, TlsOrigination, Trust,
+    Because, ClientCertificate, ClientTls, Discovery, ListenerClass, Outbound, TlsOrigination, Trust,
 };
 use crate::istio::service::{Service, ServicePort};
 use crate::istio::topology::Topology;
@@ -113,6 +113,14 @@ impl Caller<'_> {
             });
             return self.undeclared(client);
         };
+        if service.headless && self.endpoints(service, port).is_empty() {
+            // Its name has no address then.
+            because.push(Because {
+                object: Some(service.object().to_string()),
+                rule: RuleId::OutboundNoEndpoint,
+            });
+            return NO_ROUTE;
+        }
         if self.call.kind != CallKind::App {
             return self.each(self.endpoints(service, port), because, |_| self.raw_bytes());
         }
@@ -202,7 +210,10 @@ impl Caller<'_> {
         let service = self.topology.service_of_host(&target.host);
         let outbound = service.and_then(|service| self.outbound(client, service, port, subset));
         match outbound {
-            Some(outbound) => self.over(&outbound, because),
+            Some(outbound) => {
+                let dialled = self.dialled(&outbound);
+                self.over(&outbound, dialled, because)
+            }
             // Envoy answers for a route to a cluster it does not have.
             None => {
                 because.push(Because {
@@ -234,9 +245,23 @@ impl Caller<'_> {
             .collect()
     }
 
-    fn over(&self, outbound: &Outbound, because: &mut Vec<Because>) -> Outcome {
+    /// The pods that a cluster may reach: those it was told, or, where the address dialled is the endpoint, any pod of
+    /// the Service, whatever its subset.
+    fn dialled(&self, outbound: &Outbound) -> Vec<(PodName, u16)> {
+        if outbound.discovery == Discovery::Eds {
+            let endpoints = outbound.endpoints.iter();
+            return endpoints.map(|it| (it.pod.clone(), it.port)).collect();
+        }
+        let key = (outbound.namespace.clone(), outbound.service.clone());
+        let service = self.topology.services.get(&key);
+        service
+            .and_then(|service| Some(self.endpoints(service, service.port(outbound.port)?)))
+            .unwrap_or_default()
+    }
+
+    fn over(&self, outbound: &Outbound, dialled: Vec<(PodName, u16)>, because: &mut Vec<Because>) -> Outcome {
         because.extend(outbound.because.iter().cloned());
-        if outbound.endpoints.is_empty() {
+        if dialled.is_empty() && outbound.discovery == Discovery::Eds {
             because.push(Because {
                 object: None,
                 rule: RuleId::OutboundNoEndpoint,
@@ -249,11 +274,6 @@ impl Caller<'_> {
             return unknown(format!("{file} is not in the snapshot"));
         }
         let marks = |pod: &PodName| outbound.endpoints.iter().any(|it| it.pod == *pod && it.tls_mode);
-        let dialled = outbound
-            .endpoints
-            .iter()
-            .map(|it| (it.pod.clone(), it.port))
-            .collect();
         self.each(dialled, because, |pod| match &outbound.tls {
             ClientTls::Fixed(tls) => self.sidecar_bytes(outbound, tls),
             ClientTls::Auto(tls) if marks(pod) => self.sidecar_bytes(outbound, tls),
@@ -272,21 +292,14 @@ impl Caller<'_> {
         if !exists {
             return NO_ROUTE;
         }
-        let dialled = vec![(pod.clone(), port)];
+        let dialled = vec![(pod.workload.pod(0), port)];
         if self.call.kind != CallKind::App {
             return self.each(dialled, because, |_| self.raw_bytes());
         }
         if client.has_sidecar() {
-            if let Some(outbound) = self.headless_listener(client, pod, port) {
-                let outbound = Outbound {
-                    endpoints: outbound
-                        .endpoints
-                        .into_iter()
-                        .filter(|it| it.pod.workload == pod.workload)
-                        .collect(),
-                    ..outbound
-                };
-                return self.over(&outbound, because);
+            let headless = self.topology.headless_listener(&pod.workload, port);
+            if let Some(outbound) = headless.and_then(|service| self.outbound(client, service, port, None)) {
+                return self.over(&outbound, dialled, because);
             }
             because.push(Because {
                 object: None,
@@ -297,18 +310,6 @@ impl Caller<'_> {
             }
         }
         self.each(dialled, because, |_| Bytes::Plaintext)
-    }
-
-    /// The cluster behind the listener that a headless Service's TCP or undeclared port has for each pod's address.
-    fn headless_listener(&self, client: &Workload, pod: &PodName, port: u16) -> Option<Outbound> {
-        let services = self.topology.services.values();
-        let mut headless = services.filter(|it| it.headless && it.workloads.contains(&pod.workload));
-        let service = headless.find(|service| {
-            service
-                .port(port)
-                .is_some_and(|port| port.class != ListenerClass::Http)
-        })?;
-        self.outbound(client, service, port, None)
     }
 
     fn to_host(&self, client: &Workload, host: &str, because: &mut Vec<Because>) -> Outcome {
@@ -335,7 +336,8 @@ impl Caller<'_> {
         }
     }
 
-    /// The outcome at the endpoint the call is about, or at all of them if they agree.
+    /// The outcome at the endpoint the call is about, or at all of them if they agree. A Service without endpoints
+    /// refuses: kube-proxy rejects what is sent to its address.
     fn each<'b>(
         &'b self,
         dialled: Vec<(PodName, u16)>,
@@ -346,6 +348,13 @@ impl Caller<'_> {
             let endpoint = self.call.endpoint.as_ref();
             endpoint.is_none_or(|it| it.workload == workload.name && it.ordinal < workload.replicas)
         };
+        if dialled.is_empty() {
+            because.push(Because {
+                object: None,
+                rule: RuleId::OutboundNoEndpoint,
+            });
+            return Outcome::refused(OutcomeId::ConnectionRefused, Side::Server);
+        }
         let mut outcomes: Vec<Outcome> = Vec::new();
         for (pod, port) in &dialled {
             if let Some(workload) = self.topology.workloads.get(&pod.workload).filter(|it| wanted(it)) {

@@ -6,7 +6,7 @@ use super::certificate::{Names, Verifier, credentials};
 use crate::call::Payload;
 use crate::fault::Conditions;
 use crate::istio::RuleId;
-use crate::istio::policy::{Because, Inbound, InboundChain, InboundGroup, InboundTransport};
+use crate::istio::policy::{Because, Inbound, InboundChain, InboundGroup, InboundTransport, ListenerClass};
 use crate::istio::topology::Topology;
 use crate::istio::workload::Workload;
 use crate::outcome::{Outcome, OutcomeId, Peers, Side, Transport};
@@ -125,21 +125,57 @@ impl Server<'_> {
     fn application(&self, bytes: &Bytes<'_>) -> Outcome {
         match bytes {
             _ if !self.workload.listens_on(self.port) => refused(OutcomeId::ConnectionRefused),
-            Bytes::Plaintext => Outcome::of(OutcomeId::Plaintext),
             Bytes::Tls(_) => refused(OutcomeId::TlsToPlaintext),
+            Bytes::Plaintext if self.payload == Payload::Tcp && self.speaks_http() => {
+                refused(OutcomeId::ProtocolMismatch).over(Transport::Plaintext)
+            }
+            Bytes::Plaintext => Outcome::of(OutcomeId::Plaintext),
         }
+    }
+
+    /// Only HTTP says what is inside; behind any other declaration there may be anything.
+    fn speaks_http(&self) -> bool {
+        self.topology.declared_class(&self.workload.name, self.port) == Some(ListenerClass::Http)
     }
 
     fn proxy(&self, inbound: &Inbound, bytes: &Bytes<'_>) -> Outcome {
         match (self.chain(inbound, bytes), bytes) {
             (None, Bytes::Plaintext) => refused(OutcomeId::PlaintextToStrict),
             (None, Bytes::Tls(_)) => refused(OutcomeId::NoFilterChain),
-            (Some(chain), Bytes::Tls(hello)) if chain.terminates_mtls => self.handshake(chain, hello),
+            (Some(chain), bytes) if self.is_refused_at_once(chain) => self.refused_at_once(chain, bytes),
+            (Some(chain), Bytes::Tls(hello)) if chain.terminates_mtls => {
+                let delivered = || self.deliver(chain, Transport::Mtls, self.authenticated(hello));
+                self.handshake_refusal(hello).unwrap_or_else(delivered)
+            }
             // Neither an HTTP codec nor a plaintext application reads TLS.
             (Some(_), Bytes::Tls(_)) => refused(OutcomeId::TlsToPlaintext),
             (Some(chain), Bytes::Plaintext) => {
                 self.deliver(chain, Transport::Plaintext, Outcome::of(OutcomeId::Plaintext))
             }
+        }
+    }
+
+    /// A TCP proxy connects to the application as soon as it has a connection itself, before any handshake on that one
+    /// (tcp_proxy: `upstream_connect_mode` IMMEDIATE); an HTTP connection manager waits for a request.
+    fn is_refused_at_once(&self, chain: InboundChain) -> bool {
+        !chain.http && !self.workload.listens_on(self.port)
+    }
+
+    /// The server hangs up while the handshake goes on. Where a certificate is refused in it, too, either may come first.
+    fn refused_at_once(&self, chain: InboundChain, bytes: &Bytes<'_>) -> Outcome {
+        let refusal = match bytes {
+            Bytes::Tls(hello) if chain.terminates_mtls => self.handshake_refusal(hello),
+            Bytes::Tls(_) | Bytes::Plaintext => None,
+        };
+        match refusal {
+            Some(refusal) => Outcome::unknown(
+                vec![refusal.id, OutcomeId::ConnectionRefused],
+                format!(
+                    "nobody listens behind the server's proxy, and there is {}; the first to hang up decides",
+                    refusal.id
+                ),
+            ),
+            None => refused(OutcomeId::ConnectionRefused),
         }
     }
 
@@ -162,14 +198,14 @@ impl Server<'_> {
             .copied()
     }
 
-    /// The client sees the server's certificate first.
-    fn handshake(&self, chain: InboundChain, hello: &Hello<'_>) -> Outcome {
-        let own = credentials(self.topology, self.conditions, &self.workload.name);
+    /// The end that refuses the other's certificate, if one does. The client sees the server's first.
+    fn handshake_refusal(&self, hello: &Hello<'_>) -> Option<Outcome> {
+        let own = self.credentials();
         if let Some(refusal) = self.client_refusal(hello, &own) {
-            return refusal;
+            return Some(refusal);
         }
         let Some(certificate) = &hello.certificate else {
-            return refused(OutcomeId::NoClientCertificate);
+            return Some(refused(OutcomeId::NoClientCertificate));
         };
         let trust_domains = self.topology.trust_domains();
         let verifier = Verifier {
@@ -177,19 +213,23 @@ impl Server<'_> {
             roots: &own.bundle,
             names: Names::TrustDomains(&trust_domains),
         };
-        if let Some(refusal) = verifier.refusal(certificate, self.conditions) {
-            return refusal;
-        }
+        verifier.refusal(certificate, self.conditions)
+    }
+
+    fn authenticated(&self, hello: &Hello<'_>) -> Outcome {
         let peers = Peers {
-            client: Some(certificate.identity.clone()),
-            server: Some(own.identity.clone()),
+            client: hello.certificate.as_ref().map(|it| it.identity.clone()),
+            server: Some(self.credentials().identity.clone()),
             ..Peers::default()
         };
-        let delivered = Outcome {
+        Outcome {
             peers: Some(peers),
             ..Outcome::of(OutcomeId::Mtls)
-        };
-        self.deliver(chain, Transport::Mtls, delivered)
+        }
+    }
+
+    fn credentials(&self) -> Cow<'_, WorkloadCredentials> {
+        credentials(self.topology, self.conditions, &self.workload.name)
     }
 
     fn client_refusal(&self, hello: &Hello<'_>, server: &WorkloadCredentials) -> Option<Outcome> {

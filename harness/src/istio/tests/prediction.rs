@@ -135,6 +135,7 @@ fn what_arrives_meets_the_servers_mode() {
             [NO_CERT, TO_PLAIN, TO_PLAIN],
         ),
         ("shop/web legacy/old:80", ["plaintext"; 3]),
+        ("shop/web legacy/old:80 tcp", [MISFIT; 3]),
         ("shop/web legacy/old:80 raw-mtls", [TO_PLAIN; 3]),
         ("shop/web legacy/old:80 raw-tls", [TO_PLAIN; 3]),
         ("shop/web payments/nobody:80", ["no-route by client"; 3]),
@@ -282,6 +283,16 @@ fn certificates_are_judged_by_the_client_first_then_by_the_server() {
             "another trust domain",
             |it| it.identity = it.identity.replace("cluster.local", "old"),
             "trust-domain-mismatch",
+        ),
+        (
+            "another trust domain and no path",
+            |it| it.identity = "spiffe://old".to_owned(),
+            "trust-domain-mismatch",
+        ),
+        (
+            "no path",
+            |it| it.identity = "spiffe://cluster.local".to_owned(),
+            "san-mismatch",
         ),
         (
             "no SPIFFE id",
@@ -562,4 +573,83 @@ fn the_objects_that_decide_are_named_in_order() {
         lines(&mode("STRICT"), "legacy/old payments/api:80"),
     ];
     insta::assert_snapshot!(all.join("\n\n"));
+}
+
+/// Services beside those of the mesh: without endpoints, headless, and for a workload that listens on 9000 only.
+const NARROW: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: empty, namespace: payments}
+spec: {selector: {app: nobody}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: void, namespace: payments}
+spec: {clusterIP: None, selector: {app: nobody}, ports: [{name: http, port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: narrow, namespace: payments}
+spec: {template: {metadata: {labels: {app: narrow}}, spec: {containers: [{name: app, ports: [{containerPort: 9000}]}]}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: narrow, namespace: payments}
+spec:
+  selector: {app: narrow}
+  ports: [{name: tcp, port: 90, targetPort: 9000}, {name: tcp-deaf, port: 91, targetPort: 9001}, {name: http-deaf, port: 92, targetPort: 9002}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: direct, namespace: payments}
+spec: {clusterIP: None, selector: {app: narrow}, ports: [{name: tcp, port: 9000}, {name: tcp-translated, port: 93, targetPort: 9000}]}
+---
+";
+
+#[test]
+fn nobody_there_is_told_apart_by_who_finds_out() {
+    let topology = topology(NARROW);
+    let (refused, stranded) = ("connection-refused by server", "no-route by client");
+    for (text, expected) in [
+        ("shop/web payments/empty:80", "no-healthy-upstream by client"),
+        ("shop/web payments/empty:80 tcp", refused),
+        ("legacy/old payments/empty:80", refused),
+        ("shop/web payments/empty:80 raw-mtls", refused),
+        // Its name has no address.
+        ("shop/web payments/void:80", stranded),
+        ("legacy/old payments/void:80", stranded),
+        ("shop/web payments/narrow:90", "mtls"),
+        ("shop/web payments/narrow:91", refused),
+        ("shop/web payments/narrow:92", refused),
+        ("shop/web payments/direct:9000", "mtls"),
+        // Nobody translates the port of a headless Service.
+        ("shop/web payments/direct:93", refused),
+        ("legacy/old payments/direct:93", refused),
+    ] {
+        assert_eq!(outcome(&topology, text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_tcp_proxy_without_application_hangs_up_during_the_handshake() {
+    let topology = topology(&(NARROW.to_owned() + &policy("payments", "a", "mtls: {mode: STRICT}")));
+    let either = "unknown (no-client-certificate or connection-refused)";
+    assert_eq!(outcome(&topology, "shop/web payments/narrow:91 raw-tls"), either);
+    // HTTP waits for a request, so for the end of the handshake.
+    let first = "no-client-certificate by server";
+    assert_eq!(outcome(&topology, "shop/web payments/narrow:92 raw-tls"), first);
+}
+
+#[test]
+fn a_subset_does_not_confine_calls_to_the_address_dialled() {
+    let rules = rule(
+        "payments",
+        "r",
+        "host: direct.payments.svc.cluster.local, subsets: [{name: other, labels: {version: other}}]",
+    );
+    let topology = topology(&(NARROW.to_owned() + &rules));
+    assert_eq!(
+        outcome(&topology, "shop/web payments/direct:9000 subset=other"),
+        "mtls"
+    );
 }

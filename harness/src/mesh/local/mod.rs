@@ -8,6 +8,7 @@ mod floor;
 mod observe;
 mod places;
 mod pods;
+mod ports;
 #[cfg(test)]
 mod recorded;
 mod resources;
@@ -25,6 +26,7 @@ use crate::istio::policy::Discovery;
 use crate::pki::Authority;
 use crate::probe::dial::{self, Dial, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
+use crate::snapshot::OutboundTrafficPolicy;
 
 use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tier};
 use application::Seen;
@@ -86,7 +88,7 @@ impl LocalMesh {
     async fn time_of(&mut self, call: &Call) -> Result<Duration, MeshError> {
         let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
         let spent = async {
-            self.pin(&desired, call);
+            self.pin(&desired, call)?;
             self.pods.in_force(&self.control).await?;
             let nonce = self.next_nonce();
             let started = Instant::now();
@@ -107,7 +109,7 @@ impl LocalMesh {
     async fn settle(&mut self, desired: &Desired) -> Result<(), MeshError> {
         self.places.applications = self.pods.applications();
         for _ in 0..ROUNDS {
-            self.pods.push(&self.control, desired, &self.places);
+            self.pods.push(&self.control, desired, &self.places)?;
             self.pods.in_force(&self.control).await?;
             let places = std::mem::replace(&mut self.places, self.pods.places());
             if self.places.lead_to_the_same_as(&places) {
@@ -120,15 +122,17 @@ impl LocalMesh {
     }
 
     /// Shows the caller's sidecar only the endpoint the call is about, where there are several.
-    fn pin(&mut self, desired: &Desired, call: &Call) {
+    fn pin(&mut self, desired: &Desired, call: &Call) -> Result<(), MeshError> {
         if call.kind != CallKind::App {
-            return;
+            return Ok(());
         }
         let client = call.from.pod(0);
         let pin = pin_of(&desired.topology, call);
         if !self.pods.is_pinned(&client, pin.as_ref()) {
-            self.pods.pin(&self.control, desired, &self.places, &client, pin);
+            self.pods
+                .pin(&self.control, desired, &self.places, &client, pin)?;
         }
+        Ok(())
     }
 
     async fn dial(&mut self, desired: &Desired, call: &Call, nonce: &str) -> Result<Caller, MeshError> {
@@ -149,6 +153,9 @@ impl LocalMesh {
                     workload: call.from.clone(),
                 })?;
         let through_sidecar = call.kind == CallKind::App && client.has_sidecar();
+        if !resolves(&desired.topology, call, through_sidecar) {
+            return Ok(unreachable());
+        }
         let address = if through_sidecar {
             let front = (call.from.pod(0), front_name(call));
             *self
@@ -156,8 +163,6 @@ impl LocalMesh {
                 .fronts
                 .get(&front)
                 .ok_or_else(|| not_planned("the client's front"))?
-        } else if matches!(call.to, Destination::Host { .. }) {
-            return Ok(unreachable());
         } else {
             direct.unwrap_or_else(|| places::NOWHERE.into())
         };
@@ -257,7 +262,7 @@ impl Mesh for LocalMesh {
     async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError> {
         let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
         let evidence = async {
-            self.pin(&desired, call);
+            self.pin(&desired, call)?;
             self.observe(&desired, call).await
         }
         .await;
@@ -302,6 +307,21 @@ fn pin_of(topology: &Topology, call: &Call) -> Option<Pin> {
 /// Bytes that no application understood carry no nonce; calls are made one at a time, so they are this call's.
 fn is_of_call(seen: &Seen, nonce: &str) -> bool {
     seen.nonce.as_deref().is_none_or(|seen| seen == nonce)
+}
+
+/// Whether what the call names has an address. A headless Service has none but those of its pods. A host that no
+/// object declares has none here; where only the registry is reachable it may have one, for it makes no difference.
+fn resolves(topology: &Topology, call: &Call, through_sidecar: bool) -> bool {
+    match &call.to {
+        Destination::Host { .. } => {
+            through_sidecar && topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly
+        }
+        Destination::Service { namespace, name, .. } => {
+            let service = topology.services.get(&(namespace.clone(), name.clone()));
+            service.is_none_or(|service| !service.headless) || !candidates(topology, call).is_empty()
+        }
+        Destination::Pod { .. } => true,
+    }
 }
 
 fn unplanned(call: &Call) -> MeshError {

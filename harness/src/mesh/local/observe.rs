@@ -204,6 +204,9 @@ fn missing(
     grace_is_over: bool,
     reuse_connections: bool,
 ) -> Option<String> {
+    if caller.connect == Connect::Unreachable {
+        return None;
+    }
     if let Some(client) = client
         && client.requests.is_empty()
     {

@@ -10,7 +10,8 @@ use crate::istio::Topology;
 /// A port of a pod.
 pub(super) type PodPort = (PodName, u16);
 
-/// An address that refuses every connection (the discard port): what kube-proxy gives a Service without endpoints.
+/// An address that refuses every connection (the discard port): what kube-proxy gives a Service without endpoints, and
+/// a pod a port on which nobody listens.
 pub(super) const NOWHERE: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
 
 /// Addresses of applications and of the sidecars in front of them.
@@ -46,11 +47,20 @@ impl Places {
             .get(&pod.workload)
             .is_some_and(|workload| workload.has_sidecar());
         if has_sidecar {
-            self.sidecars.get(&key)
+            self.sidecars.get(&key).copied()
         } else {
-            self.applications.get(&key)
+            self.application(topology, pod, port)
         }
-        .copied()
+    }
+
+    /// Where the application behind a pod's port listens: nowhere if it does not, `None` while that is not known yet.
+    pub(super) fn application(&self, topology: &Topology, pod: &PodName, port: u16) -> Option<SocketAddr> {
+        let workload = topology.workloads.get(&pod.workload)?;
+        if workload.listens_on(port) {
+            self.applications.get(&(pod.clone(), port)).copied()
+        } else {
+            Some(NOWHERE.into())
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The pods of the mesh: their applications, their sidecars, and the order in which they come and go.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -162,14 +161,20 @@ impl Pods {
         }))
     }
 
-    /// Applications listen on every port that a Service, a container, or a planned call names.
+    /// Of the ports that a Service, a container, or a planned call names, applications listen on those that are theirs.
     async fn start_applications(&mut self, desired: &Desired) -> Result<(), MeshError> {
         for (name, pod) in &mut self.pods {
             for port in pod_ports(desired, &name.workload) {
-                if let Entry::Vacant(vacant) = pod.applications.entry(port) {
-                    let speaks = speaks(&desired.topology, name, port);
-                    vacant.insert(ApplicationServer::start(name, port, speaks).await?);
+                let speaks = speaks(&desired.topology, name, port);
+                let running = pod.applications.get(&port);
+                if !pod.made_from.listens_on(port) || running.is_some_and(|it| it.speaks() == speaks) {
+                    continue;
                 }
+                if let Some(other) = pod.applications.remove(&port) {
+                    other.stop().await;
+                }
+                let application = ApplicationServer::start(name, port, speaks).await?;
+                pod.applications.insert(port, application);
             }
         }
         Ok(())
@@ -181,20 +186,27 @@ impl Pods {
         authority: &mut Authority,
         conditions: &Conditions,
     ) -> Result<(), MeshError> {
+        let system_roots = authority.stranger()?;
         for (name, pod) in &mut self.pods {
             if let Some(sidecar) = &mut pod.sidecar {
                 let issued = authority.issue(&conditions.credentials, &name.workload)?;
-                sidecar.push_secrets(control, &issued);
+                sidecar.push_secrets(control, &issued, &system_roots);
             }
         }
         Ok(())
     }
 
     /// Tells every sidecar what it should know.
-    pub(super) fn push(&mut self, control: &ControlPlane, desired: &Desired, places: &Places) {
+    pub(super) fn push(
+        &mut self,
+        control: &ControlPlane,
+        desired: &Desired,
+        places: &Places,
+    ) -> Result<(), MeshError> {
         for (name, pod) in &mut self.pods {
-            pod.push(control, desired, places, name, self.pins.get(name));
+            pod.push(control, desired, places, name, self.pins.get(name))?;
         }
+        Ok(())
     }
 
     /// Shows `client` only the endpoint of `pin`, or all of them.
@@ -205,14 +217,15 @@ impl Pods {
         places: &Places,
         client: &PodName,
         pin: Option<Pin>,
-    ) {
+    ) -> Result<(), MeshError> {
         if let Some(pod) = self.pods.get_mut(client) {
-            pod.push(control, desired, places, client, pin.as_ref());
+            pod.push(control, desired, places, client, pin.as_ref())?;
         }
         match pin {
             Some(pin) => self.pins.insert(client.clone(), pin),
             None => self.pins.remove(client),
         };
+        Ok(())
     }
 
     /// Waits until what any sidecar was told is in force.
@@ -356,12 +369,13 @@ impl Pod {
         places: &Places,
         name: &PodName,
         pin: Option<&Pin>,
-    ) {
-        if let Some(sidecar) = &mut self.sidecar {
-            let instruments = sidecar.instruments(desired.reuse_connections);
-            let resources = resources::resources(desired, name, places, pin, &instruments);
-            sidecar.push(control, resources);
-        }
+    ) -> Result<(), MeshError> {
+        let Some(sidecar) = &mut self.sidecar else {
+            return Ok(());
+        };
+        let instruments = sidecar.instruments(desired.reuse_connections);
+        let resources = resources::resources(desired, name, places, pin, &instruments);
+        sidecar.push(control, resources)
     }
 
     /// Begins to end the pod; `leaving` tells when it has.
@@ -380,21 +394,10 @@ impl Pod {
     }
 }
 
-/// What the application behind a pod port speaks, from the Service that declares it.
+/// What the application behind a pod port speaks. HTTP says what is inside; `tcp` says nothing about it.
 fn speaks(topology: &Topology, pod: &PodName, port: u16) -> Speaks {
-    let class = topology.workloads.get(&pod.workload).and_then(|workload| {
-        let services = topology
-            .services
-            .values()
-            .filter(|service| service.workloads.contains(&pod.workload));
-        let mut ports = services.flat_map(|service| service.ports.iter());
-        ports
-            .find(|declared| declared.pod_port(workload) == Some(port))
-            .map(|declared| declared.class)
-    });
-    match class {
+    match topology.declared_class(&pod.workload, port) {
         Some(ListenerClass::Http) => Speaks::Http,
-        Some(ListenerClass::Tcp) => Speaks::Line,
-        Some(ListenerClass::Auto) | None => Speaks::Either,
+        Some(ListenerClass::Tcp | ListenerClass::Auto) | None => Speaks::Either,
     }
 }

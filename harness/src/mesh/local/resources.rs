@@ -40,7 +40,7 @@ pub(super) fn resources(
         only_tls_1_3: topology.mesh.min_protocol_version.as_deref() == Some("TLSV1_3"),
     };
     for inbound in inbounds(desired, &pod.workload) {
-        let Some(&application) = places.applications.get(&(pod.clone(), inbound.port)) else {
+        let Some(application) = places.application(topology, pod, inbound.port) else {
             continue;
         };
         let front = Front {
@@ -160,7 +160,7 @@ fn fronts<'a>(
             Some((pod, port)) => places.reach(&desired.topology, &pod, port)?,
             None => NOWHERE.into(),
         };
-        let target = front_target(outbounds, call);
+        let target = front_target(&desired.topology, outbounds, call);
         Some(config::outbound_listener(
             &name,
             &target,
@@ -172,7 +172,7 @@ fn fronts<'a>(
 }
 
 /// The listener istiod would have for what the call dials.
-fn front_target<'a>(outbounds: &'a [Outbound], call: &Call) -> Target<'a> {
+fn front_target<'a>(topology: &Topology, outbounds: &'a [Outbound], call: &Call) -> Target<'a> {
     let port = call.to.port();
     let http_port = || {
         outbounds
@@ -186,7 +186,18 @@ fn front_target<'a>(outbounds: &'a [Outbound], call: &Call) -> Target<'a> {
                 && outbound.port == port
                 && outbound.subset == call.subset
         }),
-        Destination::Pod { .. } | Destination::Host { .. } => None,
+        Destination::Pod { pod, .. } => {
+            let headless = topology.headless_listener(&pod.workload, port);
+            headless.and_then(|service| {
+                outbounds.iter().find(|outbound| {
+                    outbound.namespace == service.namespace
+                        && outbound.service == service.name
+                        && outbound.port == port
+                        && outbound.subset.is_none()
+                })
+            })
+        }
+        Destination::Host { .. } => None,
     };
     match service {
         Some(outbound) if outbound.class == ListenerClass::Http => Target::Http {

@@ -11,13 +11,16 @@ use crate::envoy::admin::Admin;
 use crate::envoy::binary::EnvoyBinary;
 use crate::envoy::config::bootstrap::bootstrap;
 use crate::envoy::config::{
-    Instruments, ROOT_SECRET, Resources, WORKLOAD_SECRET, certificate_secret, validation_secret,
+    Instruments, ROOT_SECRET, Resources, SYSTEM_ROOTS_SECRET, WORKLOAD_SECRET, certificate_secret,
+    validation_secret,
 };
 use crate::envoy::logs::Tail;
 use crate::envoy::process::{EnvoyProcess, Files};
 use crate::envoy::xds::ControlPlane;
 use crate::mesh::MeshError;
 use crate::pki::Issued;
+
+use super::ports::Ports;
 
 /// How long a configuration may take to come into force. Measured: 10 to 70 ms; the limit is for a stalled machine.
 const IN_FORCE_DEADLINE: Duration = Duration::from_secs(20);
@@ -36,6 +39,7 @@ pub(super) struct Sidecar {
     pub(super) admin: Admin,
     pub(super) access_log: Tail,
     pub(super) debug_log: Tail,
+    ports: Ports,
     /// Where its listeners are, by name, when it was last seen in force.
     pub(super) listeners: BTreeMap<String, SocketAddr>,
     process: EnvoyProcess,
@@ -77,6 +81,7 @@ impl Sidecar {
             admin: Admin::new(&files.admin),
             access_log: Tail::new(&files.access_log),
             debug_log: Tail::new(&files.log),
+            ports: Ports::default(),
             listeners: BTreeMap::new(),
             process,
             told: Told::default(),
@@ -94,23 +99,31 @@ impl Sidecar {
         }
     }
 
-    /// Tells the sidecar what it should know.
-    pub(super) fn push(&mut self, control: &ControlPlane, resources: Resources) {
+    /// Tells the sidecar what it should know. Every listener gets a port of its own.
+    pub(super) fn push(&mut self, control: &ControlPlane, mut resources: Resources) -> Result<(), MeshError> {
+        let assigned = self.ports.assign(&mut resources.listeners);
+        assigned.map_err(|source| MeshError::NoPort {
+            node: self.node.clone(),
+            source,
+        })?;
         let pushed = control.push(&self.node, resources);
         self.told.anything |= pushed.anything();
         self.told.warms |= pushed.clusters || pushed.listeners;
         self.told.listeners |= pushed.listeners;
+        Ok(())
     }
 
-    /// Hands the sidecar its certificate and its roots.
-    pub(super) fn push_secrets(&mut self, control: &ControlPlane, issued: &Issued) {
+    /// Hands the sidecar its certificate, its roots, and those of the operating system: a rule with TLS mode SIMPLE asks
+    /// for them, and its cluster warms until they come.
+    pub(super) fn push_secrets(&mut self, control: &ControlPlane, issued: &Issued, system_roots: &str) {
         let certificate = certificate_secret(
             WORKLOAD_SECRET,
             &issued.certificate_chain,
             issued.private_key.pem(),
         );
         let roots = validation_secret(ROOT_SECRET, &issued.trust_bundle);
-        for secret in [certificate, roots] {
+        let system = validation_secret(SYSTEM_ROOTS_SECRET, system_roots);
+        for secret in [certificate, roots, system] {
             let is_new = control.push_secret(&self.node, secret);
             self.told.anything |= is_new;
             self.told.warms |= is_new;

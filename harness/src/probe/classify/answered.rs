@@ -1,7 +1,7 @@
 //! A proxy, not the application, ended the call and said why in its access log.
 
 use crate::outcome::{Outcome, OutcomeId, Side, Transport};
-use crate::probe::evidence::AccessLogEntry;
+use crate::probe::evidence::{AccessLogEntry, Bytes};
 
 use super::delivered::transport;
 use super::facts::Facts;
@@ -70,6 +70,19 @@ pub(super) fn client_lacks_cluster(facts: &Facts<'_>) -> bool {
         facts,
         &["cluster_not_found", "no_healthy_upstream", "route_not_found"],
     )
+}
+
+/// The application got bytes that its port does not speak, and no TLS around them that nobody terminated.
+pub(super) fn not_understood_by_application(facts: &Facts<'_>) -> Option<Outcome> {
+    let application = facts.evidence.application.as_ref()?;
+    if application.requests > 0 || application.saw == Bytes::ClientHello {
+        return None;
+    }
+    let mismatch = Outcome::refused(OutcomeId::ProtocolMismatch, Side::Server);
+    Some(match transport(facts) {
+        Ok(transport) => mismatch.over(transport),
+        Err(_) => mismatch,
+    })
 }
 
 /// An HTTP codec gave up on the bytes: they are not HTTP, or they are TLS that nobody terminated.

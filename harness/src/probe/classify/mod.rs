@@ -40,6 +40,10 @@ const RULES: &[Rule] = &[
         "client-hello-at-application",
         unterminated::client_hello_at_application,
     ),
+    (
+        "not-understood-by-application",
+        answered::not_understood_by_application,
+    ),
     ("no-filter-chain", unterminated::no_filter_chain),
     ("codec-error", answered::codec_error),
     ("unnamed-refusal", refused::unnamed),

@@ -40,6 +40,7 @@ pub enum Speaks {
 #[derive(Debug)]
 pub struct ApplicationServer {
     address: SocketAddr,
+    speaks: Speaks,
     responder: Arc<Responder>,
     /// Held, never sent on: the server stops when it is dropped.
     running: oneshot::Sender<()>,
@@ -89,6 +90,7 @@ impl ApplicationServer {
         let accepting = tokio::spawn(accept(listener, Arc::clone(&responder), speaks, stopped));
         Ok(Self {
             address,
+            speaks,
             responder,
             running,
             accepting,
@@ -99,6 +101,12 @@ impl ApplicationServer {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it speaks.
+    #[must_use]
+    pub const fn speaks(&self) -> Speaks {
+        self.speaks
     }
 
     /// What it saw since it was last asked, in order of first arrival.

@@ -105,3 +105,20 @@ fn a_tcp_proxy_that_opened_the_applications_port_for_a_refused_client_delivered_
     evidence.server_proxy.as_mut().unwrap().debug_log = vec![EXPIRED_CA.to_owned()];
     assert_decided(&evidence, Id::CaExpired, Side::Server);
 }
+
+#[test]
+fn a_line_that_an_http_application_did_not_understand_is_no_delivery() {
+    let caller = Caller {
+        tcp: s("HTTP/1.1 400 Bad Request"),
+        ..Caller::default()
+    };
+    let evidence = Evidence {
+        payload: Payload::Tcp,
+        application: saw(Bytes::Line, 0),
+        ..raw_call(CallKind::RawPlaintext, caller, None)
+    };
+    assert_eq!(
+        classify(&evidence),
+        Outcome::refused(Id::ProtocolMismatch, Side::Server).over(Transport::Plaintext)
+    );
+}
