@@ -154,10 +154,16 @@ impl EnvoyProcess {
         }
     }
 
-    /// Ends the process and waits for it. Its evidence has been read by now, so it need not drain.
-    pub(crate) async fn stop(mut self) {
-        // Both fail only when it is gone already.
+    /// Ends the process without waiting for it. Its evidence has been read by now, so it need not drain.
+    pub(crate) fn kill(&mut self) {
+        // Fails only when it is gone already.
         let _ = self.child.start_kill();
+    }
+
+    /// Ends the process and waits for it.
+    pub(crate) async fn stop(mut self) {
+        self.kill();
+        // Fails only when it is gone already.
         let _ = tokio::time::timeout(EXIT_DEADLINE, self.child.wait()).await;
         let _ = std::fs::remove_file(&self.files.pid);
     }

@@ -379,9 +379,9 @@ impl Pod {
     }
 
     /// Begins to end the pod; `leaving` tells when it has.
-    fn leave(self, control: &ControlPlane, leaving: &mut JoinSet<()>) {
-        if let Some(sidecar) = &self.sidecar {
-            control.forget(&sidecar.node);
+    fn leave(mut self, control: &ControlPlane, leaving: &mut JoinSet<()>) {
+        if let Some(sidecar) = &mut self.sidecar {
+            sidecar.kill(control);
         }
         leaving.spawn(async move {
             if let Some(sidecar) = self.sidecar {

@@ -195,6 +195,12 @@ impl Sidecar {
         }
     }
 
+    /// Ends the proxy without waiting for it; [`stop`](Self::stop) does.
+    pub(super) fn kill(&mut self, control: &ControlPlane) {
+        control.forget(&self.node);
+        self.process.kill();
+    }
+
     pub(super) async fn stop(self) {
         self.process.stop().await;
     }
