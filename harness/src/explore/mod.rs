@@ -4,8 +4,8 @@
 //! and codecs in it. Wherever the two disagree, one of them is wrong. A disagreement is shrunk to the least mesh
 //! that shows it and written down as a scenario.
 //!
-//! A [`World`](world::World) is a population of workloads that a block of cases shares, so that proxies are started
-//! once and moved from state to state. A [`Case`](case::Case) is what is done to it: Services, policies, mesh
+//! A `World` is a population of workloads that a block of cases shares, so that proxies are started
+//! once and moved from state to state. A `Case` is what is done to it: Services, policies, mesh
 //! configuration, certificate faults, and the calls that are made. Both are drawn from a seed and their number alone,
 //! so a case is the same whatever ran before it and however many run beside it.
 
