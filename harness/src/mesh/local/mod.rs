@@ -37,7 +37,7 @@ use pods::Pods;
 use resources::Pin;
 
 /// How long a caller waits for its answer. Refusals come within milliseconds; only silence takes this long.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How often places may change before a state counts as unsettled: ports of servers, then fronts that name them.
 const ROUNDS: usize = 5;
