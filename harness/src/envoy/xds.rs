@@ -381,6 +381,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let control = ControlPlane::start(&folder.path().join("xds")).unwrap();
         let instruments = Instruments {
+            limits: crate::fault::TlsLimits::default(),
             access_log: "/run/access.log".into(),
             reuse_connections: false,
         };

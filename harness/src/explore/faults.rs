@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::case::ALIAS;
 use super::world::World;
-use crate::fault::{Fault, IntermediateFault, LeafFault, RootFault, SanReplace, SanSuffix};
+use crate::fault::{Fault, LeafFault, RootFault, SanReplace, SanSuffix, WideFault};
 use crate::one_or_many::OneOrMany;
 
 /// A fault of the workload that a number means.
@@ -72,7 +72,7 @@ impl DrawnFault {
             What::ExpiredLeaf => Fault::ExpiredLeaf(leaf),
             What::NotYetValidLeaf => Fault::NotYetValidLeaf(leaf),
             What::ForeignRoot => Fault::ForeignRoot(leaf),
-            What::ExpiredIntermediate => Fault::ExpiredIntermediate(IntermediateFault {
+            What::ExpiredIntermediate => Fault::ExpiredIntermediate(WideFault {
                 workload,
                 name,
                 masks,

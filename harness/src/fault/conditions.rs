@@ -1,11 +1,13 @@
-//! Replaying what happened into the state of the certificates.
+//! What happened, in order, and the state that it leaves.
 
 use std::collections::BTreeMap;
 
-use super::{Fault, Rotation};
+use super::replay::Replay;
+use super::{Fault, Rotation, TlsLimits};
 use crate::call::WorkloadName;
 use crate::one_or_many::OneOrMany;
-use crate::pki::{Credentials, RootName, Validity, WorkloadCredentials};
+use crate::outcome::Side;
+use crate::pki::Credentials;
 use crate::reference::{ReferenceError, resolve_workload};
 
 /// What is deliberately different from what the objects of the snapshot ask for.
@@ -13,6 +15,21 @@ use crate::reference::{ReferenceError, resolve_workload};
 pub struct Conditions {
     /// The certificates in force.
     pub credentials: Credentials,
+    /// Limits of a proxy's TLS, by workload and the end it is of a call.
+    pub tls_limits: BTreeMap<(WorkloadName, Side), TlsLimits>,
+    /// What stands in the way to a workload's pods, by port; `None` for all ports.
+    pub obstacles: BTreeMap<WorkloadName, BTreeMap<Option<u16>, Obstacle>>,
+}
+
+/// What the network does with connections to a port.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Obstacle {
+    /// It drops them.
+    BlackHole,
+    /// They are accepted, and nobody answers.
+    Silence,
+    /// They are refused.
+    Refusal,
 }
 
 impl Conditions {
@@ -29,9 +46,20 @@ impl Conditions {
                 Event::Rotated { step, targets } => replay.rotate(step, targets),
             }
         }
-        Self {
-            credentials: replay.credentials,
-        }
+        replay.conditions()
+    }
+
+    /// The limits of a workload's proxy at that end of a call, if it has any.
+    #[must_use]
+    pub fn limits(&self, workload: &WorkloadName, end: Side) -> Option<&TlsLimits> {
+        self.tls_limits.get(&(workload.clone(), end))
+    }
+
+    /// What stands in the way to a port of a workload's pods.
+    #[must_use]
+    pub fn obstacle(&self, workload: &WorkloadName, port: u16) -> Option<Obstacle> {
+        let ports = self.obstacles.get(workload)?;
+        ports.get(&Some(port)).or_else(|| ports.get(&None)).copied()
     }
 }
 
@@ -49,7 +77,7 @@ enum Event {
 
 /// The workloads an event is about. Resolved when it happens: a name stays bound to the workload it meant then.
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Targets {
+pub(super) enum Targets {
     All,
     Some(Vec<WorkloadName>),
 }
@@ -129,7 +157,7 @@ impl Targets {
         Ok(Self::Some(found.collect::<Result<_, _>>()?))
     }
 
-    fn contains(&self, workload: &WorkloadName) -> bool {
+    pub(super) fn contains(&self, workload: &WorkloadName) -> bool {
         match self {
             Self::All => true,
             Self::Some(workloads) => workloads.contains(workload),
@@ -137,130 +165,10 @@ impl Targets {
     }
 }
 
-/// Credentials, and beside them what the certificates alone do not tell: from which CA a workload gets the next one.
-struct Replay {
-    credentials: Credentials,
-    healthy: BTreeMap<WorkloadName, String>,
-    authorities: BTreeMap<WorkloadName, Authority>,
-}
-
-#[derive(Clone, Default)]
-struct Authority {
-    root: RootName,
-    intermediate: Validity,
-}
-
-impl Replay {
-    fn healthy(identities: &BTreeMap<WorkloadName, String>) -> Self {
-        let workloads = identities
-            .iter()
-            .map(|(name, identity)| (name.clone(), WorkloadCredentials::healthy(identity.clone())))
-            .collect();
-        Self {
-            credentials: Credentials {
-                workloads,
-                ..Credentials::default()
-            },
-            healthy: identities.clone(),
-            authorities: identities
-                .keys()
-                .map(|name| (name.clone(), Authority::default()))
-                .collect(),
-        }
-    }
-
-    fn inject(&mut self, fault: &Fault, targets: &Targets) {
-        if let Fault::ExpiredRoot(expired) = fault {
-            self.credentials
-                .roots
-                .insert(RootName(expired.root.clone()), Validity::Expired);
-            return;
-        }
-        self.each(targets, |holder, authority, _| match fault {
-            Fault::SanSuffix(san) => holder.identity.push_str(&san.suffix),
-            Fault::SanReplace(replaced) => holder.identity.clone_from(&replaced.san),
-            Fault::ExpiredLeaf(_) => holder.leaf = Validity::Expired,
-            Fault::NotYetValidLeaf(_) => holder.leaf = Validity::NotYetValid,
-            Fault::ExpiredIntermediate(_) => {
-                holder.intermediate = Validity::Expired;
-                authority.intermediate = Validity::Expired;
-            }
-            Fault::ForeignRoot(_) => {
-                // A whole chain of its own; the CA that re-issues stays the mesh's.
-                holder.issuer = RootName(format!("foreign:{}", fault.name()));
-                holder.intermediate = Validity::Current;
-            }
-            Fault::ExpiredRoot(_) => {}
-        });
-    }
-
-    fn rotate(&mut self, step: &Rotation, targets: &Targets) {
-        match step {
-            Rotation::Trust(added) => {
-                let root = RootName(added.root.clone());
-                self.credentials.roots.entry(root.clone()).or_default();
-                self.each(targets, |holder, _, _| {
-                    if !holder.bundle.contains(&root) {
-                        holder.bundle.push(root.clone());
-                    }
-                });
-            }
-            Rotation::Retire(retired) => {
-                self.each(targets, |holder, _, _| {
-                    holder.bundle.retain(|root| root.0 != retired.root)
-                });
-            }
-            Rotation::Leaf(reissued) => self.each(targets, |holder, authority, identity| {
-                authority.move_to(reissued.root.as_deref());
-                holder.identity = identity.to_owned();
-                holder.leaf = Validity::Current;
-                holder.serve(authority);
-            }),
-            Rotation::Intermediate(reissued) => self.each(targets, |holder, authority, _| {
-                authority.move_to(reissued.root.as_deref());
-                authority.intermediate = Validity::Current;
-                holder.serve(authority);
-            }),
-        }
-    }
-
-    fn each(
-        &mut self,
-        targets: &Targets,
-        mut change: impl FnMut(&mut WorkloadCredentials, &mut Authority, &str),
-    ) {
-        for (name, holder) in &mut self.credentials.workloads {
-            if let (true, Some(identity)) = (targets.contains(name), self.healthy.get(name)) {
-                let authority = self.authorities.entry(name.clone()).or_default();
-                change(holder, authority, identity);
-            }
-        }
-    }
-}
-
-impl Authority {
-    /// Another root means another CA, with an intermediate of its own; the same root changes nothing.
-    fn move_to(&mut self, root: Option<&str>) {
-        if let Some(root) = root.filter(|root| *root != self.root.0) {
-            *self = Self {
-                root: RootName(root.to_owned()),
-                intermediate: Validity::Current,
-            };
-        }
-    }
-}
-
-impl WorkloadCredentials {
-    fn serve(&mut self, authority: &Authority) {
-        self.issuer = authority.root.clone();
-        self.intermediate = authority.intermediate;
-        self.generation += 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pki::{LeafKey, LeafUsage, Revocation, RootName, Supply, Validity, WorkloadCredentials};
 
     const PAYMENT: &str = "spiffe://cluster.local/ns/payments/sa/payment";
 
@@ -331,6 +239,63 @@ mod tests {
                 c.intermediate = Validity::Expired;
                 c
             }),
+            ("trust-domain: {workload: payment, domain: old.example}", {
+                let mut c = healthy();
+                c.identity = "spiffe://old.example/ns/payments/sa/payment".to_owned();
+                c
+            }),
+            ("revoked-leaf: {workload: payment}", {
+                let mut c = healthy();
+                (c.revoked, c.revocation) = (true, Revocation::Current);
+                c
+            }),
+            ("revoked-leaf: {workload: checkout}", {
+                let mut c = healthy();
+                c.revocation = Revocation::Current;
+                c
+            }),
+            ("expired-crl: {}", {
+                let mut c = healthy();
+                c.revocation = Revocation::Expired;
+                c
+            }),
+            ("missing-crl: {workload: payment}", {
+                let mut c = healthy();
+                c.revocation = Revocation::WithoutRoot;
+                c
+            }),
+            ("key-encipherment-only: {workload: payment}", {
+                let mut c = healthy();
+                c.key = LeafKey::Rsa2048;
+                c.usage.digital_signature = false;
+                c
+            }),
+            ("extended-key-usage: {workload: payment, only: server-auth}", {
+                let mut c = healthy();
+                c.usage = LeafUsage {
+                    client_auth: false,
+                    ..LeafUsage::default()
+                };
+                c
+            }),
+            ("leaf-key: {workload: payment, key: ecdsa-p384}", {
+                let mut c = healthy();
+                c.key = LeafKey::EcdsaP384;
+                c
+            }),
+            ("missing-intermediate: {}", {
+                let mut c = healthy();
+                c.serves_intermediate = false;
+                c
+            }),
+            ("missing-secret: {workload: payment, secret: roots}", {
+                let mut c = healthy();
+                c.supply = Supply {
+                    certificate: true,
+                    roots: false,
+                };
+                c
+            }),
             ("expired-leaf: {workload: checkout}", healthy()),
             ("expired-root: {}", healthy()),
             ("foreign-root: {workload: payment}", {
@@ -350,6 +315,10 @@ mod tests {
             "expired-leaf: {workload: payment}",
             "san-suffix: {workload: payment, suffix: '.'}",
             "foreign-root: {workload: payment}",
+            "trust-domain: {workload: payment, domain: old.example}",
+            "key-encipherment-only: {workload: payment}",
+            "extended-key-usage: {workload: payment, only: client-auth}",
+            "leaf-key: {workload: payment, key: rsa-2048}",
         ] {
             let healed = payment_after(&yaml(&format!("- {fault}\n- leaf: {{workload: payment}}")));
             let expected = WorkloadCredentials {
@@ -372,6 +341,84 @@ mod tests {
         assert_eq!(payment_after(&yaml(broken)).intermediate, Validity::Expired);
         let renewed = payment_after(&yaml(&format!("{broken}\n- intermediate: {{}}")));
         assert_eq!((renewed.intermediate, renewed.generation), (Validity::Current, 2));
+    }
+
+    #[test]
+    fn a_revoked_certificate_is_replaced_and_the_lists_stay() {
+        let renewed = payment_after(&yaml("- revoked-leaf: {workload: payment}\n- leaf: {}"));
+        assert_eq!(
+            (renewed.revoked, renewed.revocation),
+            (false, Revocation::Current)
+        );
+    }
+
+    #[test]
+    fn a_missing_intermediate_comes_with_a_new_chain_and_not_with_a_new_leaf() {
+        let broken = "- missing-intermediate: {}\n- leaf: {}";
+        assert!(!payment_after(&yaml(broken)).serves_intermediate);
+        assert!(payment_after(&yaml(&format!("{broken}\n- intermediate: {{}}"))).serves_intermediate);
+    }
+
+    #[test]
+    fn a_bundle_cut_to_one_root_stays_so_through_a_rotation() {
+        let named = |name: &str| vec![RootName(name.to_owned())];
+        for (fault, kept) in [("old-root-only", "mesh"), ("last-root-only", "renewed")] {
+            for text in [
+                format!("- trust: {{root: renewed}}\n- {fault}: {{}}"),
+                format!("- {fault}: {{}}\n- trust: {{root: renewed}}"),
+            ] {
+                assert_eq!(payment_after(&yaml(&text)).bundle, named(kept), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn rotations_pass_by_a_stuck_agent_until_it_is_freed() {
+        let rotation = "- trust: {root: renewed}\n- leaf: {root: renewed}\n- retire: {root: mesh}";
+        let stuck = payment_after(&yaml(&format!(
+            "- stuck-agent: {{workload: payment}}\n{rotation}"
+        )));
+        assert_eq!(stuck, WorkloadCredentials::healthy(PAYMENT));
+        let freed = payment_after(&yaml(rotation));
+        assert_eq!(freed.issuer.0, "renewed");
+    }
+
+    #[test]
+    fn limits_of_one_workload_add_up() {
+        let identities = identities();
+        let mut history = History::default();
+        for text in [
+            "tls-limits: {workload: payment, end: server, maxVersion: '1.2'}",
+            "tls-limits: {workload: payment, name: more, groups: [P-384]}",
+        ] {
+            let fault: Fault = serde_saphyr::from_str(text).unwrap();
+            history.inject(&fault, identities.keys()).unwrap();
+        }
+        let conditions = Conditions::of(&identities, &history);
+        let payment = WorkloadName::new("payments", "payment");
+        let shown = [Side::Client, Side::Server].map(|end| {
+            let limits = conditions.limits(&payment, end).unwrap();
+            (limits.max_version.is_some(), limits.groups.len())
+        });
+        assert_eq!(shown, [(false, 1), (true, 1)]);
+    }
+
+    #[test]
+    fn an_obstacle_stands_before_the_port_it_names_or_before_all() {
+        let identities = identities();
+        let mut history = History::default();
+        for text in [
+            "black-hole: {workload: payment}",
+            "silent-port: {workload: payment, port: 9000}",
+        ] {
+            let fault: Fault = serde_saphyr::from_str(text).unwrap();
+            history.inject(&fault, identities.keys()).unwrap();
+        }
+        let conditions = Conditions::of(&identities, &history);
+        let before = |name, port| conditions.obstacle(&WorkloadName::new("payments", name), port);
+        assert_eq!(before("payment", 8080), Some(Obstacle::BlackHole));
+        assert_eq!(before("payment", 9000), Some(Obstacle::Silence));
+        assert_eq!(before("checkout", 8080), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kinds::everybody;
+use super::parameters::everybody;
 use crate::one_or_many::OneOrMany;
 
 /// One step of a rotation. Steps are applied in the order written, and the order matters: leaves of a root that is

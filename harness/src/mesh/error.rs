@@ -79,6 +79,12 @@ pub enum MeshError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Nothing could be put in the way to a pod.
+    #[error("no socket to stand in for a fault of the network: check the limits on open files")]
+    Obstacle {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The ports of the proxies kept changing.
     #[error("listeners kept changing their addresses (last seen {seen:?})")]
     Unsettled {

@@ -122,6 +122,7 @@ fn broken(fault: &Fault) -> String {
         Fault::SanSuffix(f) => write_to(&mut text, format_args!(" `{}`", f.suffix)),
         Fault::SanReplace(f) => write_to(&mut text, format_args!(" `{}`", f.san)),
         Fault::ExpiredRoot(f) => write_to(&mut text, format_args!(" `{}`", f.root)),
+        Fault::TrustDomain(f) => write_to(&mut text, format_args!(" `{}`", f.domain)),
         _ => {}
     }
     if let Some(workload) = fault.workload() {

@@ -109,6 +109,7 @@ mod tests {
     #[test]
     fn a_log_encoded_in_two_parts_is_one_message() {
         let instruments = Instruments {
+            limits: crate::fault::TlsLimits::default(),
             access_log: "/run/access.log".into(),
             reuse_connections: false,
         };

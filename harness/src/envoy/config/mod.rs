@@ -32,6 +32,8 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
+use crate::fault::TlsLimits;
+
 /// Everything one proxy is sent over ADS.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Resources {
@@ -52,6 +54,8 @@ pub(crate) struct Instruments {
     pub(crate) access_log: PathBuf,
     /// Let connections and TLS sessions be reused, as a real mesh does. Off, every request makes a full handshake.
     pub(crate) reuse_connections: bool,
+    /// Deliberate limits of the proxy's TLS as it calls.
+    pub(crate) limits: TlsLimits,
 }
 
 /// What a server demands of mesh mTLS beyond a certificate of a trusted root.
@@ -61,6 +65,8 @@ pub(crate) struct Acceptance {
     pub(crate) trust_domains: Vec<String>,
     /// `meshMTLS.minProtocolVersion: TLSV1_3`.
     pub(crate) only_tls_1_3: bool,
+    /// Deliberate limits of the proxy's TLS as it is called.
+    pub(crate) limits: TlsLimits,
 }
 
 /// A listener that stands in for interception on one destination.

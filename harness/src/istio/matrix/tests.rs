@@ -253,6 +253,7 @@ fn broken(topology: &Topology, faults: &[(&str, u8, u8)]) -> Conditions {
             workloads: credentials.collect(),
             roots: BTreeMap::new(),
         },
+        ..Conditions::default()
     }
 }
 

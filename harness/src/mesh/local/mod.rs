@@ -6,6 +6,7 @@
 mod application;
 mod floor;
 mod observe;
+mod obstacles;
 mod places;
 mod pods;
 mod ports;
@@ -32,6 +33,7 @@ use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Setti
 use application::Seen;
 pub use application::{ApplicationError, ApplicationServer, Speaks};
 pub use floor::{Floor, PhaseFloor, floor};
+use obstacles::Obstacles;
 use places::{Places, candidates, front_name, target};
 use pods::Pods;
 use resources::Pin;
@@ -55,6 +57,7 @@ pub struct LocalMesh {
     authority: Option<Authority>,
     desired: Option<Desired>,
     places: Places,
+    obstacles: Obstacles,
     calls_made: u64,
 }
 
@@ -74,6 +77,7 @@ impl LocalMesh {
             run,
             desired: None,
             places: Places::default(),
+            obstacles: Obstacles::default(),
             calls_made: 0,
         })
     }
@@ -107,11 +111,17 @@ impl LocalMesh {
 
     /// Pushes, waits, and looks where listeners are, until nothing moves any more.
     async fn settle(&mut self, desired: &Desired) -> Result<(), MeshError> {
+        let detours = self.obstacles.detours(&desired.conditions).await;
+        self.places.detours = detours.map_err(|source| MeshError::Obstacle { source })?;
         self.places.applications = self.pods.applications();
         for _ in 0..ROUNDS {
             self.pods.push(&self.control, desired, &self.places)?;
             self.pods.in_force(&self.control).await?;
-            let places = std::mem::replace(&mut self.places, self.pods.places());
+            let now = Places {
+                detours: self.places.detours.clone(),
+                ..self.pods.places()
+            };
+            let places = std::mem::replace(&mut self.places, now);
             if self.places.lead_to_the_same_as(&places) {
                 return Ok(());
             }

@@ -88,6 +88,15 @@ impl Seen {
         );
     }
 
+    /// Connections this end tried that nobody accepted, or nobody but the system.
+    fn never_arrived(&self) -> i64 {
+        let refused = self
+            .debug
+            .iter()
+            .filter(|line| line.contains("delayed connect error"));
+        i64::try_from(refused.count()).unwrap_or(i64::MAX) + self.count(".upstream_cx_connect_timeout")
+    }
+
     fn count(&self, suffix: &str) -> i64 {
         let matching = self.stats.iter().filter(|(name, _)| name.ends_with(suffix));
         matching.map(|(_, count)| count).sum()
@@ -204,7 +213,8 @@ fn missing(
     grace_is_over: bool,
     reuse_connections: bool,
 ) -> Option<String> {
-    if caller.connect == Connect::Unreachable {
+    // What was refused at its own door has reached no proxy.
+    if matches!(caller.connect, Connect::Unreachable | Connect::Refused) {
         return None;
     }
     if let Some(client) = client
@@ -228,7 +238,7 @@ fn missing(
     }
     let sent = client.map_or_else(
         || i64::from(caller.connect == Connect::Connected),
-        |client| client.count(".upstream_cx_total"),
+        |client| client.count(".upstream_cx_total") - client.never_arrived(),
     );
     (accepted < sent && !grace_is_over).then(|| "the server sidecar to accept".to_owned())
 }

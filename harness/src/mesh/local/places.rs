@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::call::{Call, Destination, PodName};
+use crate::call::{Call, Destination, PodName, WorkloadName};
 use crate::envoy::config;
 use crate::istio::Topology;
 
@@ -14,6 +14,9 @@ pub(super) type PodPort = (PodName, u16);
 /// a pod a port on which nobody listens.
 pub(super) const NOWHERE: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
 
+/// Where connections to pods go that an obstacle stands before, by workload and port; `None` for all ports.
+pub(super) type Detours = BTreeMap<WorkloadName, BTreeMap<Option<u16>, SocketAddr>>;
+
 /// Addresses of applications and of the sidecars in front of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Places {
@@ -23,6 +26,8 @@ pub(super) struct Places {
     pub(super) sidecars: BTreeMap<PodPort, SocketAddr>,
     /// Where a client's sidecar takes in what its application sends, by client and front name.
     pub(super) fronts: BTreeMap<(PodName, String), SocketAddr>,
+    /// Where connections go instead, before any of the above is asked.
+    pub(super) detours: Detours,
 }
 
 impl Places {
@@ -41,6 +46,9 @@ impl Places {
 
     /// Where bytes for a pod's port go: to its sidecar if it has one, else straight to the application.
     pub(super) fn reach(&self, topology: &Topology, pod: &PodName, port: u16) -> Option<SocketAddr> {
+        if let Some(detour) = self.detour(pod, port) {
+            return Some(detour);
+        }
         let key = (pod.clone(), port);
         let has_sidecar = topology
             .workloads
@@ -51,6 +59,11 @@ impl Places {
         } else {
             self.application(topology, pod, port)
         }
+    }
+
+    fn detour(&self, pod: &PodName, port: u16) -> Option<SocketAddr> {
+        let ports = self.detours.get(&pod.workload)?;
+        ports.get(&Some(port)).or_else(|| ports.get(&None)).copied()
     }
 
     /// Where the application behind a pod's port listens: nowhere if it does not, `None` while that is not known yet.

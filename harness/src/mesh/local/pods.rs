@@ -16,7 +16,7 @@ use crate::fault::Conditions;
 use crate::istio::policy::ListenerClass;
 use crate::istio::{Topology, Workload};
 use crate::mesh::{Component, Desired, MeshError, Settings};
-use crate::pki::Authority;
+use crate::pki::{Authority, Supply};
 use crate::probe::evidence::Caller;
 
 use super::application::{ApplicationServer, Seen, Speaks};
@@ -29,6 +29,8 @@ use super::sidecar::Sidecar;
 struct Pod {
     /// What it was made from; a change makes a new pod.
     made_from: Workload,
+    /// The secrets it got; to be without one it has to be new.
+    supply: Supply,
     applications: BTreeMap<u16, ApplicationServer>,
     sidecar: Option<Sidecar>,
 }
@@ -82,6 +84,7 @@ impl Pods {
                 wanted
                     .get(*name)
                     .is_none_or(|workload| **workload != pod.made_from)
+                    || supply(&desired.conditions, name).lacks_of(pod.supply)
             })
             .map(|(name, _)| name.clone())
             .collect();
@@ -105,6 +108,7 @@ impl Pods {
             let made_from = workload.clone();
             let pod = Pod {
                 made_from,
+                supply: supply(&desired.conditions, &name),
                 applications: BTreeMap::new(),
                 sidecar,
             };
@@ -190,7 +194,8 @@ impl Pods {
         for (name, pod) in &mut self.pods {
             if let Some(sidecar) = &mut pod.sidecar {
                 let issued = authority.issue(&conditions.credentials, &name.workload)?;
-                sidecar.push_secrets(control, &issued, &system_roots);
+                pod.supply = supply(conditions, name);
+                sidecar.push_secrets(control, &issued, &system_roots, pod.supply);
             }
         }
         Ok(())
@@ -392,6 +397,12 @@ impl Pod {
             }
         });
     }
+}
+
+/// The secrets that reach a pod.
+fn supply(conditions: &Conditions, pod: &PodName) -> Supply {
+    let held = conditions.credentials.workloads.get(&pod.workload);
+    held.map_or(Supply::FULL, |held| held.supply)
 }
 
 /// What the application behind a pod port speaks. HTTP says what is inside; `tcp` says nothing about it.

@@ -28,6 +28,12 @@ struct Port {
 }
 
 impl Ports {
+    /// The address of every listener that was ever given one.
+    pub(super) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
+        let ports = self.0.iter();
+        ports.map(|(name, port)| (name.clone(), port.address)).collect()
+    }
+
     /// Gives every listener its port.
     ///
     /// # Errors

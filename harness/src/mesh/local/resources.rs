@@ -7,6 +7,7 @@ use crate::envoy::config::{self, Acceptance, Front, Instruments, Resources, Targ
 use crate::istio::Topology;
 use crate::istio::policy::{Discovery, Inbound, ListenerClass, Outbound};
 use crate::mesh::Desired;
+use crate::outcome::Side;
 use crate::snapshot::OutboundTrafficPolicy;
 
 use super::places::{NOWHERE, Places, candidates, front_name, target};
@@ -27,6 +28,14 @@ pub(super) fn resources(
     instruments: &Instruments,
 ) -> Resources {
     let topology = &*desired.topology;
+    let limits = |end| {
+        let limits = desired.conditions.limits(&pod.workload, end);
+        limits.cloned().unwrap_or_default()
+    };
+    let instruments = &Instruments {
+        limits: limits(Side::Client),
+        ..instruments.clone()
+    };
     let mut told = Resources {
         clusters: vec![
             config::blackhole(),
@@ -38,6 +47,7 @@ pub(super) fn resources(
     let acceptance = Acceptance {
         trust_domains: topology.trust_domains(),
         only_tls_1_3: topology.mesh.min_protocol_version.as_deref() == Some("TLSV1_3"),
+        limits: limits(Side::Server),
     };
     for inbound in inbounds(desired, &pod.workload) {
         let Some(application) = places.application(topology, pod, inbound.port) else {

@@ -17,8 +17,9 @@ use crate::envoy::config::{
 use crate::envoy::logs::Tail;
 use crate::envoy::process::{EnvoyProcess, Files};
 use crate::envoy::xds::ControlPlane;
+use crate::fault::TlsLimits;
 use crate::mesh::MeshError;
-use crate::pki::Issued;
+use crate::pki::{Issued, Supply};
 
 use super::ports::Ports;
 
@@ -45,6 +46,8 @@ pub(super) struct Sidecar {
     process: EnvoyProcess,
     /// What it was told and has not been seen to follow yet.
     told: Told,
+    /// The secrets it deliberately does not get.
+    withheld: Vec<String>,
 }
 
 /// What is new to a sidecar.
@@ -85,6 +88,7 @@ impl Sidecar {
             listeners: BTreeMap::new(),
             process,
             told: Told::default(),
+            withheld: Vec::new(),
         })
     }
 
@@ -96,6 +100,7 @@ impl Sidecar {
         Instruments {
             access_log: self.process.files().access_log.clone(),
             reuse_connections,
+            limits: TlsLimits::default(),
         }
     }
 
@@ -115,15 +120,32 @@ impl Sidecar {
 
     /// Hands the sidecar its certificate, its roots, and those of the operating system: a rule with TLS mode SIMPLE asks
     /// for them, and its cluster warms until they come.
-    pub(super) fn push_secrets(&mut self, control: &ControlPlane, issued: &Issued, system_roots: &str) {
+    ///
+    /// What `supply` lacks it does not get, and does not hold: a pod that held it is made anew.
+    pub(super) fn push_secrets(
+        &mut self,
+        control: &ControlPlane,
+        issued: &Issued,
+        system_roots: &str,
+        supply: Supply,
+    ) {
         let certificate = certificate_secret(
             WORKLOAD_SECRET,
             &issued.certificate_chain,
             issued.private_key.pem(),
         );
-        let roots = validation_secret(ROOT_SECRET, &issued.trust_bundle);
-        let system = validation_secret(SYSTEM_ROOTS_SECRET, system_roots);
-        for secret in [certificate, roots, system] {
+        let roots = validation_secret(ROOT_SECRET, &issued.trust_bundle, &issued.revocation_lists);
+        let system = validation_secret(SYSTEM_ROOTS_SECRET, system_roots, "");
+        self.withheld.clear();
+        for (secret, is_supplied) in [
+            (certificate, supply.certificate),
+            (roots, supply.roots),
+            (system, true),
+        ] {
+            if !is_supplied {
+                self.withheld.push(secret.name);
+                continue;
+            }
             let is_new = control.push_secret(&self.node, secret);
             self.told.anything |= is_new;
             self.told.warms |= is_new;
@@ -137,6 +159,9 @@ impl Sidecar {
             return Ok(());
         }
         let deadline = tokio::time::Instant::now() + IN_FORCE_DEADLINE;
+        if !self.withheld.is_empty() {
+            return self.waits_for_secrets(control, deadline).await;
+        }
         self.acknowledged(control, deadline).await?;
         // Endpoints and routes of clusters and listeners that stay are in force before Envoy acknowledges them: its
         // main thread posts them to the worker first, and the worker takes posts before connections.
@@ -159,6 +184,30 @@ impl Sidecar {
                     warming.clusters, warming.listeners
                 );
                 return Err(self.not_in_force(waiting_for));
+            }
+            self.process.check_alive()?;
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until the sidecar waits: it has taken in its clusters, and they ask for the secrets that are withheld.
+    /// Until those come, Envoy does not even ask for listeners, so none of its ports is open.
+    async fn waits_for_secrets(
+        &mut self,
+        control: &ControlPlane,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), MeshError> {
+        loop {
+            let pending = control.pending(&self.node);
+            let warming = self.admin.secrets().await?.warming;
+            let asks = self.withheld.iter().all(|name| warming.contains(name));
+            if asks && !pending.iter().any(|kind| kind == "Cluster") {
+                // What it was told stays new to it: it takes it in once it has its secrets.
+                self.listeners = self.ports.addresses();
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(self.not_in_force(format!("it to ask for the secrets {:?}", self.withheld)));
             }
             self.process.check_alive()?;
             tokio::time::sleep(LOOK_AGAIN).await;
