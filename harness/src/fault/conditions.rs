@@ -16,7 +16,7 @@ pub struct Conditions {
     /// The certificates in force.
     pub credentials: Credentials,
     /// Limits of a proxy's TLS, by workload and the end it is of a call.
-    pub tls_limits: BTreeMap<(WorkloadName, Side), TlsLimits>,
+    pub tls_limits: BTreeMap<WorkloadName, BTreeMap<Side, TlsLimits>>,
     /// What stands in the way to a workload's pods, by port; `None` for all ports.
     pub obstacles: BTreeMap<WorkloadName, BTreeMap<Option<u16>, Obstacle>>,
 }
@@ -52,7 +52,7 @@ impl Conditions {
     /// The limits of a workload's proxy at that end of a call, if it has any.
     #[must_use]
     pub fn limits(&self, workload: &WorkloadName, end: Side) -> Option<&TlsLimits> {
-        self.tls_limits.get(&(workload.clone(), end))
+        self.tls_limits.get(workload)?.get(&end)
     }
 
     /// What stands in the way to a port of a workload's pods.

@@ -164,8 +164,8 @@ impl Replay {
                 continue;
             }
             for name in self.healthy.keys().filter(|name| targets.contains(name)) {
-                let known = self.conditions.tls_limits.entry((name.clone(), end));
-                known.or_default().tighten(&limits);
+                let ends = self.conditions.tls_limits.entry(name.clone()).or_default();
+                ends.entry(end).or_default().tighten(&limits);
             }
         }
     }

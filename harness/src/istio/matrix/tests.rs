@@ -8,9 +8,10 @@ use semver::Version;
 
 use super::{CallShape, Decider, Matrix, Verdict, differences, predict_all};
 use crate::call::{CallKind, Payload, WorkloadName};
-use crate::fault::Conditions;
+use crate::fault::{Conditions, Obstacle, TlsLimits, TlsVersion};
 use crate::istio::{RuleId, Topology, predict};
-use crate::pki::{Credentials, RootName, Validity, WorkloadCredentials};
+use crate::outcome::Side;
+use crate::pki::{Credentials, LeafKey, Revocation, RootName, Validity, WorkloadCredentials};
 use crate::snapshot::Snapshot;
 
 const NAMESPACES: [&str; 4] = ["shop", "shop", "shop", "payments"];
@@ -201,7 +202,7 @@ prop_compose! {
 
 /// Faults of the workloads with these names.
 fn conditions() -> impl Strategy<Value = Vec<(&'static str, u8, u8)>> {
-    prop::collection::vec((one_of(&NAMESPACES), 0..4_u8, 0..6_u8), 0..4)
+    prop::collection::vec((one_of(&NAMESPACES), 0..4_u8, 0..13_u8), 0..4)
 }
 
 fn shape() -> impl Strategy<Value = CallShape> {
@@ -244,16 +245,38 @@ fn broken(topology: &Topology, faults: &[(&str, u8, u8)]) -> Conditions {
             2 => held.issuer = RootName("other".to_owned()),
             3 => held.bundle = Vec::new(),
             4 => held.identity = "spiffe://elsewhere/ns/shop/sa/w1".to_owned(),
+            5 => held.usage.client_auth = false,
+            6 => (held.key, held.usage.digital_signature) = (LeafKey::Rsa2048, false),
+            7 => (held.revoked, held.revocation) = (true, Revocation::Current),
+            8 => held.supply.certificate = false,
+            9 => held.serves_intermediate = false,
             _ => held.generation = 1,
         }
         Some((name, held))
     });
+    let named = |kind: u8| {
+        let faults = faults.iter().filter(move |(.., fault)| *fault == kind);
+        faults.map(|(namespace, number, _)| WorkloadName::new(*namespace, format!("w{number}")))
+    };
+    let old = TlsLimits {
+        max_version: Some(TlsVersion::V1_2),
+        ..TlsLimits::default()
+    };
+    let new = TlsLimits {
+        min_version: Some(TlsVersion::V1_3),
+        ..TlsLimits::default()
+    };
+    let limits = named(10).map(|name| (name, [(Side::Client, old.clone())].into()));
+    let limits = limits.chain(named(11).map(|name| (name, [(Side::Server, new.clone())].into())));
     Conditions {
+        tls_limits: limits.collect(),
+        obstacles: named(12)
+            .map(|name| (name, [(None, Obstacle::BlackHole)].into()))
+            .collect(),
         credentials: Credentials {
             workloads: credentials.collect(),
             roots: BTreeMap::new(),
         },
-        ..Conditions::default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the client's end makes of a call.
 
 use super::certificate::credentials;
+use super::negotiation::TlsParameters;
 use super::server::{Bytes, Hello, Judge, Server};
 use crate::call::{Call, CallKind, Destination, Payload, PodName};
 use crate::fault::Conditions;
@@ -14,6 +15,7 @@ use crate::istio::topology::Topology;
 use crate::istio::virtual_service::{Routing, Target};
 use crate::istio::workload::Workload;
 use crate::outcome::{Outcome, OutcomeId, Side};
+use crate::pki::Supply;
 use crate::snapshot::OutboundTrafficPolicy;
 
 /// What a sidecar offers for HTTP/1.1 and HTTP/2 requests (istio.alpn), and for TCP.
@@ -39,6 +41,9 @@ impl Caller<'_> {
             && let Some(outcome) = self.outside_of_the_rules(workload, because)
         {
             return outcome;
+        }
+        if self.call.kind == CallKind::App && self.waits_for_a_secret(workload) {
+            return Outcome::refused(OutcomeId::NoCertificateYet, Side::Client);
         }
         match &self.call.to {
             Destination::Service {
@@ -77,6 +82,26 @@ impl Caller<'_> {
         Some(unknown(format!(
             "{object} configures the client's proxy and is not modelled"
         )))
+    }
+
+    /// A sidecar whose clusters wait for a secret has no listeners yet, so what its application sends is refused at
+    /// its own door.
+    fn waits_for_a_secret(&self, client: &Workload) -> bool {
+        let held = credentials(self.topology, self.conditions, &client.name);
+        let originates_mtls = |service: &Service, port: &ServicePort| {
+            let outbound = self.outbound(client, service, port.port, None);
+            matches!(
+                outbound.map(|it| it.tls),
+                Some(ClientTls::Auto(_) | ClientTls::Fixed(_))
+            )
+        };
+        held.supply != Supply::FULL
+            && client.has_sidecar()
+            && self
+                .topology
+                .services
+                .values()
+                .any(|service| service.ports.iter().any(|port| originates_mtls(service, port)))
     }
 
     fn to_service(
@@ -378,6 +403,7 @@ impl Caller<'_> {
             Trust::Mesh => Judge::Mesh {
                 roots: own.bundle.clone(),
                 sans: &tls.sans,
+                revocation: own.revocation,
             },
             Trust::System | Trust::File(_) => Judge::PublicRoots,
         };
@@ -390,10 +416,17 @@ impl Caller<'_> {
             (false, _) => tls.alpn.iter().map(String::as_str).collect(),
         };
         let certificate = (tls.certificate == ClientCertificate::Workload).then_some(own);
+        let release = self
+            .topology
+            .workloads
+            .get(&self.call.from)
+            .and_then(Workload::proxy_release);
+        let limits = self.conditions.limits(&self.call.from, Side::Client);
         Bytes::Tls(Hello {
             certificate,
             trust,
             alpn,
+            parameters: TlsParameters::of_client(release, limits),
         })
     }
 
@@ -411,6 +444,7 @@ impl Caller<'_> {
             certificate,
             trust: Judge::Nobody,
             alpn,
+            parameters: TlsParameters::of_raw_caller(),
         })
     }
 
