@@ -27,7 +27,7 @@ pub(super) fn milliseconds(millis: u64) -> Option<Duration> {
     })
 }
 
-pub(crate) fn socket_address(address: SocketAddr) -> Address {
+pub(super) fn socket_address(address: SocketAddr) -> Address {
     Address {
         address: Some(address::Address::SocketAddress(SocketAddress {
             address: address.ip().to_string(),
@@ -37,11 +37,6 @@ pub(crate) fn socket_address(address: SocketAddr) -> Address {
             ..SocketAddress::default()
         })),
     }
-}
-
-/// An ephemeral port of the loopback interface, until the mesh assigns one.
-pub(super) fn ephemeral() -> Address {
-    socket_address(SocketAddr::from(([127, 0, 0, 1], 0)))
 }
 
 pub(super) fn text(text: &str) -> Value {
