@@ -39,6 +39,9 @@ use resources::Pin;
 /// How long a caller waits for its answer. Refusals come within milliseconds; only silence takes this long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The control plane's socket in the run directory.
+const CONTROL_SOCKET: &str = "xds";
+
 /// Policy in the root namespace is ours to change, and that is all: no interception, no istiod, no webhook.
 pub(super) const CAPABILITIES: &[Capability] = &[Capability::RootNamespace];
 
@@ -62,7 +65,7 @@ impl LocalMesh {
     /// When the run directory or the control-plane socket cannot be made.
     pub fn new(settings: Settings) -> Result<Self, MeshError> {
         let run = RunDirectory::create(settings.keep)?;
-        let socket = run.path().join("xds");
+        let socket = run.path().join(CONTROL_SOCKET);
         let control = ControlPlane::start(&socket)?;
         Ok(Self {
             pods: Pods::new(settings, run.path(), &socket),
