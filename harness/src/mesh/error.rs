@@ -1,6 +1,5 @@
 //! What can go wrong in a mesh, apart from calls being refused.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::call::{Call, WorkloadName};
@@ -84,12 +83,6 @@ pub enum MeshError {
     Obstacle {
         /// What the system said.
         source: std::io::Error,
-    },
-    /// The ports of the proxies kept changing.
-    #[error("listeners kept changing their addresses (last seen {seen:?})")]
-    Unsettled {
-        /// The addresses last seen.
-        seen: Vec<SocketAddr>,
     },
     /// The harness broke one of its own rules.
     #[error("internal fault of the harness: {0}")]

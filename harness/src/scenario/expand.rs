@@ -304,7 +304,8 @@ impl Conditions {
     }
 }
 
-fn server(call: &Call, topology: &Topology) -> Option<WorkloadName> {
+/// The workload a call is about, if it is about one.
+pub(super) fn server(call: &Call, topology: &Topology) -> Option<WorkloadName> {
     let pod = match (&call.endpoint, &call.to) {
         (Some(pod), _) | (None, Destination::Pod { pod, .. }) => Some(pod.clone()),
         _ => endpoints(&call.to, topology).into_iter().next(),

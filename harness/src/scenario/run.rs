@@ -9,7 +9,7 @@ use semver::Version;
 
 use super::format::Connections;
 use super::verdict::{CallResult, PhaseResult, ScenarioResult, UndecidedClaim, Verdict, judge, worst};
-use super::{Causes, ExpandError, ExpectedCall, Scenario, State, StateError, expand};
+use super::{Causes, ExpandError, ExpectedCall, Scenario, State, StateError, expand, releases};
 use crate::envoy::binary::Provenance;
 use crate::istio::predict;
 use crate::mesh::{Component, Desired, Mesh, MeshError, Settings, Tier};
@@ -28,6 +28,10 @@ pub struct Options {
     pub only: Option<String>,
     /// The control plane's release in place of `spec.istio`.
     pub istio: Option<Version>,
+    /// The release of the sidecars of workloads that mostly call, whatever they pin.
+    pub client: Option<Version>,
+    /// The release of the sidecars of workloads that are mostly called, whatever they pin.
+    pub server: Option<Version>,
 }
 
 impl Options {
@@ -39,6 +43,8 @@ impl Options {
             causes: Causes::Present,
             only: None,
             istio: None,
+            client: None,
+            server: None,
         }
     }
 }
@@ -96,7 +102,8 @@ pub struct PlannedCall {
 /// # Errors
 /// None for a scenario that was loaded, but for an unknown `only`.
 pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>, RunError> {
-    let mut state = State::start(scenario, options.istio.as_ref())?;
+    let mut state = State::start(scenario, options.istio.as_ref())?
+        .with_sidecars_of(releases::of_sidecars(scenario, options)?);
     let mut phases = Vec::new();
     let mut ids = Vec::new();
     for (index, phase) in scenario.file.spec.phases.iter().enumerate() {
@@ -158,8 +165,15 @@ pub fn reproduce(scenario: &Scenario, options: &Options) -> String {
         command.push_str(&format!(" --file '{}'", scenario.path.display()));
     }
     command.push_str(&format!(" --on {}", options.tier));
-    if let Some(istio) = &options.istio {
-        command.push_str(&format!(" --istio {istio}"));
+    let releases = [
+        ("istio", &options.istio),
+        ("client", &options.client),
+        ("server", &options.server),
+    ];
+    for (flag, release) in releases {
+        if let Some(release) = release {
+            command.push_str(&format!(" --{flag} {release}"));
+        }
     }
     if options.causes == Causes::LeftOut {
         command.push_str(" --without-faults");

@@ -96,6 +96,14 @@ pub(crate) struct Scenario {
     /// Control plane release, in place of the scenario's
     #[arg(long, value_name = "VERSION", value_parser = release)]
     istio: Option<Version>,
+
+    /// Release of the sidecars of workloads that mostly call, whatever their pods pin
+    #[arg(long, value_name = "VERSION", value_parser = release)]
+    client: Option<Version>,
+
+    /// Release of the sidecars of workloads that are mostly called, whatever their pods pin
+    #[arg(long, value_name = "VERSION", value_parser = release)]
+    server: Option<Version>,
 }
 
 /// How results are printed.

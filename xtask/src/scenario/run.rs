@@ -29,6 +29,8 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
         },
         only: command.only.clone(),
         istio: command.istio.clone(),
+        client: command.client.clone(),
+        server: command.server.clone(),
     };
     for scenario in scenarios {
         // An id that no call has is bad usage, found before anything is printed or started.
@@ -108,7 +110,7 @@ fn is_steady(scenario: &Scenario, results: &[ScenarioResult], printer: Printer) 
     let Some(first) = runs.next() else { return true };
     let mut steady = true;
     for (id, once, again) in runs.flat_map(|run| first.differences(run)) {
-        printer.note(&format!("not the same every time: {id} was {once}, then {again}"));
+        printer.complain(&format!("not the same every time: {id} was {once}, then {again}"));
         steady = false;
     }
     steady
@@ -239,6 +241,15 @@ impl Printer {
     fn note(self, text: &str) {
         if self.output == Output::Text {
             outln!("{text}");
+        }
+    }
+
+    /// Why the command does not end well; beside JSON it goes where errors go.
+    #[expect(clippy::print_stderr, reason = "standard output is JSON only")]
+    fn complain(self, text: &str) {
+        match self.output {
+            Output::Text => outln!("{text}"),
+            Output::Json => eprintln!("error: {text}"),
         }
     }
 }
