@@ -73,6 +73,7 @@ impl<'a> Checker<'a> {
             (Some("string"), Yaml::Scalar(Value::String(_)))
             | (Some("boolean"), Yaml::Scalar(Value::Bool(_)))
             | (None, _) => {}
+            (Some("integer"), Yaml::Scalar(Value::Number(number))) if is_within(number, schema) => {}
             (Some(_), found) if schema.get("pattern").is_some() => self.misfit(node, schema, found),
             (Some(expected), found) => self.mismatch(node, expected, found),
         }
@@ -233,6 +234,7 @@ impl<'a> Checker<'a> {
             "object" => "a mapping",
             "array" => "a list",
             "boolean" => "true or false",
+            "integer" => "a whole number in its range",
             _ => "text",
         };
         let (found, quote) = match found {
@@ -332,4 +334,13 @@ fn noun(definition: Option<&str>) -> &'static str {
         Some("Kind") => "`kind` of this format",
         _ => "word that fits here",
     }
+}
+
+/// Whether a number is whole and within what the schema allows.
+fn is_within(number: &serde_json::Number, schema: &Value) -> bool {
+    let bound = |name| schema.get(name).and_then(Value::as_i64);
+    number.as_i64().is_some_and(|number| {
+        bound("minimum").is_none_or(|least| number >= least)
+            && bound("maximum").is_none_or(|most| number <= most)
+    })
 }

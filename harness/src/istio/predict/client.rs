@@ -422,12 +422,12 @@ impl Caller<'_> {
             .get(&self.call.from)
             .and_then(Workload::proxy_release);
         let limits = self.conditions.limits(&self.call.from, Side::Client);
-        Bytes::Tls(Hello {
+        Bytes::Tls(Box::new(Hello {
             certificate,
             trust,
             alpn,
             parameters: TlsParameters::of_client(release, limits),
-        })
+        }))
     }
 
     /// What a caller that bypasses its sidecar sends. It judges nobody.
@@ -440,12 +440,12 @@ impl Caller<'_> {
             (CallKind::RawMtls, Payload::Tcp) => (Some(self.own()), TCP_ALPN.to_vec()),
         };
         let alpn = if asked.is_empty() { usual } else { asked };
-        Bytes::Tls(Hello {
+        Bytes::Tls(Box::new(Hello {
             certificate,
             trust: Judge::Nobody,
             alpn,
             parameters: TlsParameters::of_raw_caller(),
-        })
+        }))
     }
 
     fn own(&self) -> std::borrow::Cow<'_, crate::pki::WorkloadCredentials> {

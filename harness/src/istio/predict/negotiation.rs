@@ -97,19 +97,50 @@ impl<'a> TlsParameters<'a> {
     }
 }
 
+/// Why two ends do not come to terms.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Missing {
+    /// A version.
+    Version,
+    /// A key exchange group, under TLS 1.3.
+    Group,
+    /// One of both, under TLS 1.2.
+    CipherOrGroup,
+    /// What would become of it is not modelled.
+    Rule,
+}
+
+impl Missing {
+    /// What becomes of the call. It is the server that finds out, and says so.
+    pub(super) fn refusal(self) -> Outcome {
+        use OutcomeId::{TlsCipherMismatch, TlsGroupMismatch, TlsVersionMismatch};
+        match self {
+            Self::Version => Outcome::refused(TlsVersionMismatch, Side::Server),
+            Self::Group => Outcome::refused(TlsGroupMismatch, Side::Server),
+            Self::CipherOrGroup => Outcome::unknown(
+                vec![TlsCipherMismatch, TlsGroupMismatch],
+                "under TLS 1.2 a missing common cipher suite and a missing common group are refused alike",
+            ),
+            Self::Rule => Outcome::unknown(
+                Vec::new(),
+                "under TLS 1.2 the curve of a certificate has to be among the groups, which is not modelled",
+            ),
+        }
+    }
+}
+
 /// The version in which both speak, for a server with a key of type `key`.
 ///
 /// # Errors
-/// The refusal, where they have nothing in common. It is the server that finds out, and says so.
+/// What they do not have in common.
 pub(super) fn negotiate(
     client: &TlsParameters<'_>,
     server: &TlsParameters<'_>,
     key: LeafKey,
-) -> Result<TlsVersion, Outcome> {
-    use OutcomeId::{TlsCipherMismatch, TlsGroupMismatch, TlsVersionMismatch};
+) -> Result<TlsVersion, Missing> {
     let version = client.max_version.min(server.max_version);
     if version < client.min_version.max(server.min_version) {
-        return Err(Outcome::refused(TlsVersionMismatch, Side::Server));
+        return Err(Missing::Version);
     }
     let usable = |group: &&&str| version == TlsVersion::V1_3 || **group != POST_QUANTUM;
     let shares_group = client
@@ -120,7 +151,7 @@ pub(super) fn negotiate(
     if version == TlsVersion::V1_3 {
         return match shares_group {
             true => Ok(version),
-            false => Err(Outcome::refused(TlsGroupMismatch, Side::Server)),
+            false => Err(Missing::Group),
         };
     }
     let shared: Vec<&str> = client
@@ -131,16 +162,10 @@ pub(super) fn negotiate(
         .filter(|suite| fits(suite, key))
         .collect();
     if !shared.iter().any(|suite| shares_group || !needs_group(suite)) {
-        return Err(Outcome::unknown(
-            vec![TlsCipherMismatch, TlsGroupMismatch],
-            "under TLS 1.2 a missing common cipher suite and a missing common group are refused alike",
-        ));
+        return Err(Missing::CipherOrGroup);
     }
     if key == LeafKey::EcdsaP384 {
-        return Err(Outcome::unknown(
-            Vec::new(),
-            "under TLS 1.2 the curve of a certificate has to be among the groups, which is not modelled",
-        ));
+        return Err(Missing::Rule);
     }
     Ok(version)
 }
@@ -164,11 +189,11 @@ mod tests {
         limits
     }
 
-    fn met(client: &TlsLimits, server: &TlsLimits, key: LeafKey) -> Result<TlsVersion, OutcomeId> {
+    fn met(client: &TlsLimits, server: &TlsLimits, key: LeafKey) -> Result<TlsVersion, Missing> {
         let release = Version::new(1, 30, 3);
         let client = TlsParameters::of_client(Some(&release), Some(client));
         let server = TlsParameters::of_server(Some(&release), false, Some(server));
-        negotiate(&client, &server, key).map_err(|refusal| refusal.id)
+        negotiate(&client, &server, key)
     }
 
     #[test]
@@ -188,40 +213,25 @@ mod tests {
         let table = [
             (any(), any(), EcdsaP256, Ok(V1_3)),
             (newest(V1_2), any(), EcdsaP256, Ok(V1_2)),
-            (
-                newest(V1_2),
-                oldest(V1_3),
-                EcdsaP256,
-                Err(OutcomeId::TlsVersionMismatch),
-            ),
-            (
-                oldest(V1_3),
-                newest(V1_2),
-                EcdsaP256,
-                Err(OutcomeId::TlsVersionMismatch),
-            ),
-            (
-                any(),
-                groups("P-384"),
-                EcdsaP256,
-                Err(OutcomeId::TlsGroupMismatch),
-            ),
-            (
-                any(),
-                groups(POST_QUANTUM),
-                EcdsaP256,
-                Err(OutcomeId::TlsGroupMismatch),
-            ),
+            (newest(V1_2), oldest(V1_3), EcdsaP256, Err(Missing::Version)),
+            (oldest(V1_3), newest(V1_2), EcdsaP256, Err(Missing::Version)),
+            (any(), groups("P-384"), EcdsaP256, Err(Missing::Group)),
+            (any(), groups(POST_QUANTUM), EcdsaP256, Err(Missing::Group)),
             (groups("P-256"), any(), EcdsaP256, Ok(V1_3)),
             (suites("ECDHE-RSA-AES128-GCM-SHA256"), any(), Rsa2048, Ok(V1_2)),
             (
                 suites("ECDHE-RSA-AES128-GCM-SHA256"),
                 any(),
                 EcdsaP256,
-                Err(OutcomeId::Unknown),
+                Err(Missing::CipherOrGroup),
             ),
             (suites("AES128-GCM-SHA256"), groups("P-384"), Rsa2048, Ok(V1_2)),
-            (newest(V1_2), groups("P-384"), EcdsaP256, Err(OutcomeId::Unknown)),
+            (
+                newest(V1_2),
+                groups("P-384"),
+                EcdsaP256,
+                Err(Missing::CipherOrGroup),
+            ),
         ];
         for (number, (client, server, key, expected)) in table.into_iter().enumerate() {
             assert_eq!(met(&client, &server, key), expected, "row {number}");

@@ -16,7 +16,7 @@ use crate::pki::{Revocation, RootName, Supply, WorkloadCredentials};
 /// Bytes that arrive at a pod port.
 pub(super) enum Bytes<'a> {
     Plaintext,
-    Tls(Hello<'a>),
+    Tls(Box<Hello<'a>>),
 }
 
 /// A TLS client.
@@ -218,7 +218,7 @@ impl Server<'_> {
         );
         let version = match negotiation::negotiate(&hello.parameters, &parameters, own.key) {
             Ok(version) => version,
-            Err(refusal) => return Some(refusal),
+            Err(missing) => return Some(missing.refusal()),
         };
         if let Some(refusal) = self.client_refusal(hello, &own, version) {
             return Some(refusal);

@@ -191,10 +191,9 @@ impl Sidecar {
         deadline: tokio::time::Instant,
     ) -> Result<(), MeshError> {
         loop {
-            let pending = control.pending(&self.node);
-            let warming = self.admin.secrets().await?.warming;
-            let asks = self.withheld.iter().all(|name| warming.contains(name));
-            if asks && !pending.iter().any(|kind| kind == "Cluster") {
+            let took_clusters = !control.pending(&self.node).iter().any(|kind| kind == "Cluster");
+            // The admin socket is there before anything is asked of the control plane.
+            if took_clusters && self.asks_for_withheld().await? {
                 // What it was told stays new to it: it takes it in once it has its secrets.
                 return Ok(());
             }
@@ -204,6 +203,11 @@ impl Sidecar {
             self.process.check_alive()?;
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    async fn asks_for_withheld(&self) -> Result<bool, AdminError> {
+        let warming = self.admin.secrets().await?.warming;
+        Ok(self.withheld.iter().all(|name| warming.contains(name)))
     }
 
     /// Secrets it uses in an older version than it was told: an acknowledged secret is not yet one in use.
