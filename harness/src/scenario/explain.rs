@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write as _};
 use super::format::{Connections, Expectation, Phase};
 use super::load::Scenario;
 use crate::call::{CallKind, Payload};
-use crate::fault::{Fault, Rotation};
+use crate::fault::{Fault, Rotation, TlsLimitsFault};
 use crate::one_or_many::OneOrMany;
 
 /// The page: what it is about, what happens phase by phase, what its faults imitate, how to run it.
@@ -123,6 +123,15 @@ fn broken(fault: &Fault) -> String {
         Fault::SanReplace(f) => write_to(&mut text, format_args!(" `{}`", f.san)),
         Fault::ExpiredRoot(f) => write_to(&mut text, format_args!(" `{}`", f.root)),
         Fault::TrustDomain(f) => write_to(&mut text, format_args!(" `{}`", f.domain)),
+        Fault::LeafKey(f) => write_to(&mut text, format_args!(" {}", word(&f.key))),
+        Fault::ExtendedKeyUsage(f) => write_to(&mut text, format_args!(" {} only", word(&f.only))),
+        Fault::MissingSecret(f) => write_to(&mut text, format_args!(" ({})", word(&f.secret))),
+        Fault::TlsLimits(f) => write_to(&mut text, format_args!(" ({})", limits(f))),
+        Fault::BlackHole(f) | Fault::SilentPort(f) | Fault::RefusedPort(f) => {
+            if let Some(port) = f.port {
+                write_to(&mut text, format_args!(" {port}"));
+            }
+        }
         _ => {}
     }
     if let Some(workload) = fault.workload() {
@@ -132,6 +141,32 @@ fn broken(fault: &Fault) -> String {
         write_to(&mut text, format_args!(", called {}", fault.name()));
     }
     text
+}
+
+fn limits(fault: &TlsLimitsFault) -> String {
+    let mut parts = Vec::new();
+    if let Some(end) = fault.end {
+        parts.push(format!("as a {end}"));
+    }
+    if let Some(version) = &fault.min_version {
+        parts.push(format!("TLS {} or newer", word(version)));
+    }
+    if let Some(version) = &fault.max_version {
+        parts.push(format!("TLS {} or older", word(version)));
+    }
+    for (what, names) in [("ciphers", &fault.cipher_suites), ("groups", &fault.groups)] {
+        if !names.is_empty() {
+            parts.push(format!("{what} {}", names.join(" ")));
+        }
+    }
+    parts.join(", ")
+}
+
+/// A word as scenario files spell it.
+fn word(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).ok();
+    let text = value.as_ref().and_then(serde_json::Value::as_str);
+    text.unwrap_or_default().to_owned()
 }
 
 fn rotated(step: &Rotation) -> String {
