@@ -4,6 +4,6 @@ mod directory;
 mod prediction;
 mod text;
 
-pub use directory::{ReportError, write};
+pub use directory::{ReportError, read, write};
 pub use prediction::{MatrixText, PredictedCall, reasons};
 pub use text::{Text, summary};

@@ -1,7 +1,7 @@
 //! Running a scenario: phase by phase, each call predicted, made, classified, and judged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,8 +20,10 @@ use crate::reference::most_similar;
 /// How a scenario is run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where.
+    /// Where; of a replay, where the run it repeats was made.
     pub tier: Tier,
+    /// The folder with the results of an earlier run that answers in place of a mesh.
+    pub replay: Option<PathBuf>,
     /// Whether what it breaks is broken.
     pub causes: Causes,
     /// Make only the call with this id; phases before it are passed through.
@@ -40,6 +42,7 @@ impl Options {
     pub const fn on(tier: Tier) -> Self {
         Self {
             tier,
+            replay: None,
             causes: Causes::Present,
             only: None,
             istio: None,
@@ -164,7 +167,10 @@ pub fn reproduce(scenario: &Scenario, options: &Options) -> String {
     } else {
         command.push_str(&format!(" --file '{}'", scenario.path.display()));
     }
-    command.push_str(&format!(" --on {}", options.tier));
+    match &options.replay {
+        Some(folder) => command.push_str(&format!(" --on '{}={}'", Tier::Replay, folder.display())),
+        None => command.push_str(&format!(" --on {}", options.tier)),
+    }
     let releases = [
         ("istio", &options.istio),
         ("client", &options.client),
@@ -210,7 +216,8 @@ pub async fn execute(
     if let Err(reason) = runnable(scenario, options.tier) {
         return Ok(not_run(scenario, options, reason));
     }
-    let mut mesh = options.tier.open(settings)?;
+    let place = options.replay.as_ref().map_or(options.tier, |_| Tier::Replay);
+    let mut mesh = place.open(settings)?;
     let result = run(scenario, &mut *mesh, options, progress).await;
     let kept = mesh.directory().filter(|_| settings.keep).map(Path::to_owned);
     mesh.down().await;

@@ -6,22 +6,23 @@ use std::time::Duration;
 
 use anyhow::Context;
 use meshproof::envoy::binary::{Overrides, TerminalProgress};
-use meshproof::mesh::{Settings, sweep};
+use meshproof::mesh::{Settings, Tier, sweep};
 use meshproof::report::{self, Text};
 use meshproof::scenario::verdict::{PhaseResult, ScenarioResult, Verdict};
-use meshproof::scenario::{Causes, Options, Scenario, execute, plan, predict_only, reproduce};
+use meshproof::scenario::{Causes, Options, Scenario, execute, not_run, plan, predict_only, reproduce};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Output;
 use crate::colour::is_coloured;
-use crate::exit::Exit;
+use crate::exit::{BadInput, Exit};
 use crate::interrupt::Interruptible;
 use crate::output::outln;
 
 pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
     let options = Options {
-        tier: command.on,
+        tier: command.on.tier,
+        replay: command.on.replay.clone(),
         causes: if command.without_faults {
             Causes::LeftOut
         } else {
@@ -31,6 +32,10 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
         istio: command.istio.clone(),
         client: command.client.clone(),
         server: command.server.clone(),
+    };
+    let recorded = match &options.replay {
+        Some(folder) => report::read(folder).map_err(|error| BadInput(error.to_string()))?,
+        None => Vec::new(),
     };
     for scenario in scenarios {
         // An id that no call has is bad usage, found before anything is printed or started.
@@ -51,6 +56,7 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
         let settings = Settings {
             overrides: Overrides::from_flags(&command.proxy)?,
             keep: command.keep,
+            recording: None,
             progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
         };
         let swept = sweep();
@@ -58,7 +64,14 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
             tracing::info!(directories = swept.len(), "removed what killed runs left behind");
         }
         let limit = Duration::from_secs(command.timeout);
-        let work = run_all(scenarios, &options, &settings, printer, command.repeat, limit);
+        let runner = Runner {
+            options,
+            settings,
+            recorded,
+            printer,
+            limit,
+        };
+        let work = runner.run_all(scenarios, command.repeat);
         match interruptible.run(work)? {
             Some(results) => results?,
             None => return Ok(Exit::Interrupted),
@@ -96,7 +109,7 @@ fn finish(
         return Ok(Exit::Falsified);
     }
     let missing = results.iter().any(|result| result.verdict == Verdict::NotRun);
-    let required = command.require == Some(command.on);
+    let required = command.require == Some(command.on.tier);
     Ok(if missing && required {
         Exit::CannotRun
     } else {
@@ -130,70 +143,105 @@ fn predictions(
     Ok(results)
 }
 
-/// Runs all scenarios, as many at a time as there are processors, and prints them in their order.
-async fn run_all(
-    scenarios: &[Scenario],
-    options: &Options,
-    settings: &Settings,
+/// Runs scenarios and prints their results.
+#[derive(Clone)]
+struct Runner {
+    options: Options,
+    settings: Settings,
+    /// The results of an earlier run, where scenarios are replayed.
+    recorded: Vec<ScenarioResult>,
     printer: Printer,
-    repeat: u32,
     limit: Duration,
-) -> anyhow::Result<Vec<ScenarioResult>> {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let permits = Arc::new(Semaphore::new(processors));
-    let mut running = JoinSet::new();
-    let rounds = (0..repeat).flat_map(|_| scenarios.iter().cloned());
-    for (number, scenario) in rounds.enumerate() {
-        let (options, settings, permits) = (options.clone(), settings.clone(), Arc::clone(&permits));
-        running.spawn(async move {
-            let _permit = permits.acquire_owned().await;
-            let result = run_one(&scenario, &options, &settings, printer, limit).await;
-            (number, scenario, result)
-        });
-    }
-    let mut finished = BTreeMap::new();
-    let mut results = Vec::new();
-    while let Some(joined) = running.join_next().await {
-        let (number, scenario, result) = joined.context("a scenario's task failed")?;
-        finished.insert(number, (scenario, result?));
-        while let Some((scenario, result)) = finished.remove(&results.len()) {
-            if !printer.live {
-                printer.whole(&scenario, &result)?;
-            }
-            results.push(result);
-        }
-    }
-    Ok(results)
 }
 
-async fn run_one(
-    scenario: &Scenario,
-    options: &Options,
-    settings: &Settings,
-    printer: Printer,
-    limit: Duration,
-) -> anyhow::Result<ScenarioResult> {
-    if printer.live {
-        printer.heading(scenario, options.tier.as_str());
-    }
-    let mut reproduce = reproduce(scenario, options);
-    for (release, binary) in settings.overrides.iter() {
-        reproduce.push_str(&format!(" --proxy '{release}={}'", binary.display()));
-    }
-    let progress = |phase: &PhaseResult| {
-        if printer.live {
-            printer.phase(phase, &reproduce);
+impl Runner {
+    /// Runs all scenarios, as many at a time as there are processors, and prints them in their order.
+    async fn run_all(&self, scenarios: &[Scenario], repeat: u32) -> anyhow::Result<Vec<ScenarioResult>> {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let permits = Arc::new(Semaphore::new(processors));
+        let mut running = JoinSet::new();
+        let rounds = (0..repeat).flat_map(|_| scenarios.iter().cloned());
+        for (number, scenario) in rounds.enumerate() {
+            let (runner, permits) = (self.clone(), Arc::clone(&permits));
+            running.spawn(async move {
+                let _permit = permits.acquire_owned().await;
+                let result = runner.run_one(&scenario).await;
+                (number, scenario, result)
+            });
         }
-    };
-    let running = execute(scenario, options, settings, progress);
-    let mut result = tokio::time::timeout(limit, running)
-        .await
-        .with_context(|| format!("{} did not end within {limit:?} (see --timeout)", scenario.name()))??;
-    result.reproduce.clone_from(&reproduce);
-    if printer.live {
-        printer.footing(&result)?;
+        let mut finished = BTreeMap::new();
+        let mut results = Vec::new();
+        while let Some(joined) = running.join_next().await {
+            let (number, scenario, result) = joined.context("a scenario's task failed")?;
+            finished.insert(number, (scenario, result?));
+            while let Some((scenario, result)) = finished.remove(&results.len()) {
+                if !self.printer.live {
+                    self.printer.whole(&scenario, &result)?;
+                }
+                results.push(result);
+            }
+        }
+        Ok(results)
     }
-    Ok(result)
+
+    async fn run_one(mut self, scenario: &Scenario) -> anyhow::Result<ScenarioResult> {
+        let printer = self.printer;
+        if printer.live {
+            let place = self
+                .options
+                .replay
+                .as_ref()
+                .map_or(self.options.tier, |_| Tier::Replay);
+            printer.heading(scenario, place.as_str());
+        }
+        let mut reproduce = reproduce(scenario, &self.options);
+        for (release, binary) in self.settings.overrides.iter() {
+            reproduce.push_str(&format!(" --proxy '{release}={}'", binary.display()));
+        }
+        let mut result = match self.find_recording(scenario) {
+            Some(reason) => not_run(scenario, &self.options, reason),
+            None => {
+                let progress = |phase: &PhaseResult| {
+                    if printer.live {
+                        printer.phase(phase, &reproduce);
+                    }
+                };
+                let running = execute(scenario, &self.options, &self.settings, progress);
+                tokio::time::timeout(self.limit, running)
+                    .await
+                    .with_context(|| {
+                        let (name, limit) = (scenario.name(), self.limit);
+                        format!("{name} did not end within {limit:?} (see --timeout)")
+                    })??
+            }
+        };
+        result.reproduce.clone_from(&reproduce);
+        if printer.live {
+            printer.footing(&result)?;
+        }
+        Ok(result)
+    }
+
+    /// For a replay, finds the recorded run of a scenario; if there is none, says why it cannot be run.
+    fn find_recording(&mut self, scenario: &Scenario) -> Option<String> {
+        let folder = self.options.replay.as_ref()?;
+        let recorded = self
+            .recorded
+            .iter()
+            .find(|result| result.scenario == scenario.name());
+        match recorded {
+            None => Some(format!("no run of it is recorded in {}", folder.display())),
+            Some(result) if result.phases.is_empty() => Some(format!(
+                "its recorded run was none: {}",
+                result.reason.as_deref().unwrap_or("no phase")
+            )),
+            Some(result) => {
+                self.options.tier = result.tier;
+                self.settings.recording = Some(result.recording());
+                None
+            }
+        }
+    }
 }
 
 /// Where results go.
