@@ -3,6 +3,8 @@
 mod inspect;
 mod run;
 
+pub(crate) use run::silently;
+
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -175,7 +177,7 @@ pub(crate) fn find<'a>(
     Err(BadInput(format!("there is no scenario {name} ({hint})")))
 }
 
-fn mistakes(found: &[meshproof::scenario::Diagnostic]) -> BadInput {
+pub(crate) fn mistakes(found: &[meshproof::scenario::Diagnostic]) -> BadInput {
     let colour = is_coloured(&std::io::stderr());
     let rendered: Vec<String> = found.iter().map(|mistake| mistake.render(colour)).collect();
     let count = match found.len() {
@@ -185,7 +187,7 @@ fn mistakes(found: &[meshproof::scenario::Diagnostic]) -> BadInput {
     BadInput(format!("{count}\n\n{}", rendered.join("\n\n")))
 }
 
-fn tier(text: &str) -> Result<Tier, String> {
+pub(crate) fn tier(text: &str) -> Result<Tier, String> {
     Tier::ALL
         .into_iter()
         .find(|tier| tier.as_str() == text)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use meshproof::envoy::binary::{Overrides, TerminalProgress};
-use meshproof::mesh::{Settings, sweep};
+use meshproof::mesh::{Settings, Tier, sweep};
 use meshproof::report::{self, Text};
 use meshproof::scenario::verdict::{PhaseResult, ScenarioResult, Verdict};
 use meshproof::scenario::{Causes, Options, Scenario, execute, plan, predict_only, reproduce};
@@ -41,28 +41,71 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
         },
         // Phases are shown as they end when nothing else is running.
         live: scenarios.len() == 1 && command.repeat == 1,
+        silent: false,
     };
     let results = if command.predict_only {
         predictions(scenarios, &options, printer)?
     } else {
-        let interruptible = Interruptible::new()?;
-        let settings = Settings {
+        let proxies = Proxies {
             overrides: Overrides::from_flags(&command.proxy)?,
             keep: command.keep,
-            progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
         };
-        let swept = sweep();
-        if !swept.is_empty() {
-            tracing::info!(directories = swept.len(), "removed what killed runs left behind");
-        }
         let limit = Duration::from_secs(command.timeout);
-        let work = run_all(scenarios, &options, &settings, printer, command.repeat, limit);
-        match interruptible.run(work)? {
-            Some(results) => results?,
+        match really(scenarios, &options, proxies, printer, command.repeat, limit)? {
+            Some(results) => results,
             None => return Ok(Exit::Interrupted),
         }
     };
     finish(command, scenarios, &results, printer)
+}
+
+/// Runs scenarios as written on a tier, without printing anything. `None` when interrupted.
+pub(crate) fn silently(
+    scenarios: &[Scenario],
+    tier: Tier,
+    overrides: Overrides,
+    limit: Duration,
+) -> anyhow::Result<Option<Vec<ScenarioResult>>> {
+    let printer = Printer {
+        output: Output::Text,
+        text: Text { colour: false },
+        live: false,
+        silent: true,
+    };
+    let proxies = Proxies {
+        overrides,
+        keep: false,
+    };
+    really(scenarios, &Options::on(tier), proxies, printer, 1, limit)
+}
+
+/// Which proxies run, and whether their files stay.
+struct Proxies {
+    overrides: Overrides,
+    keep: bool,
+}
+
+/// Runs scenarios on their tier. `None` when interrupted.
+fn really(
+    scenarios: &[Scenario],
+    options: &Options,
+    proxies: Proxies,
+    printer: Printer,
+    repeat: u32,
+    limit: Duration,
+) -> anyhow::Result<Option<Vec<ScenarioResult>>> {
+    let interruptible = Interruptible::new()?;
+    let settings = Settings {
+        overrides: proxies.overrides,
+        keep: proxies.keep,
+        progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
+    };
+    let swept = sweep();
+    if !swept.is_empty() {
+        tracing::info!(directories = swept.len(), "removed what killed runs left behind");
+    }
+    let work = run_all(scenarios, options, &settings, printer, repeat, limit);
+    interruptible.run(work)?.transpose()
 }
 
 /// Prints the summary, writes the report, and says how the command ends.
@@ -200,11 +243,12 @@ struct Printer {
     output: Output,
     text: Text,
     live: bool,
+    silent: bool,
 }
 
 impl Printer {
     fn heading(self, scenario: &Scenario, tier: &str) {
-        if self.output == Output::Text {
+        if self.speaks_to_people() {
             outln!(
                 "{}",
                 self.text
@@ -214,12 +258,15 @@ impl Printer {
     }
 
     fn phase(self, phase: &PhaseResult, reproduce: &str) {
-        if self.output == Output::Text {
+        if self.speaks_to_people() {
             outln!("{}", self.text.phase(phase, reproduce));
         }
     }
 
     fn footing(self, result: &ScenarioResult) -> anyhow::Result<()> {
+        if self.silent {
+            return Ok(());
+        }
         match self.output {
             Output::Text => outln!("{}", self.text.footing(result)),
             Output::Json => outln!("{}", serde_json::to_string(result)?),
@@ -235,9 +282,13 @@ impl Printer {
         self.footing(result)
     }
 
+    fn speaks_to_people(self) -> bool {
+        !self.silent && self.output == Output::Text
+    }
+
     /// Something beside the results; only for people.
     fn note(self, text: &str) {
-        if self.output == Output::Text {
+        if self.speaks_to_people() {
             outln!("{text}");
         }
     }
