@@ -40,9 +40,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
+    ("claims", &["reference", "scenario"]),
     (
         "report",
-        &["call", "fault", "istio", "outcome", "probe", "scenario"],
+        &["call", "claims", "fault", "istio", "outcome", "probe", "scenario"],
     ),
     (
         "explore",
