@@ -74,6 +74,7 @@ impl<'a> Checker<'a> {
             | (Some("boolean"), Yaml::Scalar(Value::Bool(_)))
             | (None, _) => {}
             (Some("integer"), Yaml::Scalar(Value::Number(number))) if is_within(number, schema) => {}
+            (Some("integer"), Yaml::Scalar(_)) => self.no_such_number(node, schema),
             (Some(_), found) if schema.get("pattern").is_some() => self.misfit(node, schema, found),
             (Some(expected), found) => self.mismatch(node, expected, found),
         }
@@ -229,12 +230,24 @@ impl<'a> Checker<'a> {
         self.report(mistake.label("not of the form asked for").maybe_help(help));
     }
 
+    fn no_such_number(&mut self, node: &Node, schema: &Value) {
+        let written = self.source.text.get(node.span.clone()).unwrap_or_default();
+        let bound = |name| schema.get(name).and_then(Value::as_i64);
+        let range = match (bound("minimum"), bound("maximum")) {
+            (Some(least), Some(most)) => format!("a whole number from {least} to {most}"),
+            (Some(least), None) => format!("a whole number, {least} or more"),
+            (None, _) => "a whole number".to_owned(),
+        };
+        let mistake = self.at(node, format!("{} must be {range}, found {written}", self.here()));
+        self.report(mistake.label(format!("expected {range}")));
+    }
+
     fn mismatch(&mut self, node: &Node, expected: &str, found: &Yaml) {
         let expected = match expected {
             "object" => "a mapping",
             "array" => "a list",
             "boolean" => "true or false",
-            "integer" => "a whole number in its range",
+            "integer" => "a whole number",
             _ => "text",
         };
         let (found, quote) = match found {
