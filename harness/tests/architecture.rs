@@ -14,16 +14,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("reference", &["call"]),
     ("snapshot", &[]),
     ("pki", &["call"]),
-    ("fault", &["call", "one_or_many", "pki", "reference"]),
+    ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
     (
         "istio",
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
     ("probe", &["call", "outcome", "pki"]),
-    ("envoy", &["istio", "probe"]),
+    ("envoy", &["fault", "istio", "probe"]),
     (
         "mesh",
-        &["call", "envoy", "fault", "istio", "pki", "probe", "snapshot"],
+        &[
+            "call", "envoy", "fault", "istio", "outcome", "pki", "probe", "snapshot",
+        ],
     ),
     (
         "scenario",

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::case::ALIAS;
 use super::world::World;
 use crate::fault::{
-    ExtendedKeyUsage, Fault, LeafFault, MissingSecret, PortFault, Purpose, RootFault, SanReplace, SanSuffix,
-    Secret, TlsLimitsFault, TlsVersion, WideFault,
+    ExtendedKeyUsage, Fault, LeafFault, PortFault, Purpose, RootFault, SanReplace, SanSuffix, TlsLimitsFault,
+    TlsVersion, WideFault,
 };
 use crate::one_or_many::OneOrMany;
 use crate::outcome::Side;
@@ -38,8 +38,6 @@ enum What {
     MissingCrl,
     ServerAuthOnly,
     ClientAuthOnly,
-    MissingCertificate,
-    MissingRoots,
     OldClient,
     NewServer,
     OtherGroup,
@@ -65,8 +63,6 @@ pub(super) fn faults() -> impl Strategy<Value = Vec<DrawnFault>> {
         1 => Just(What::MissingCrl),
         1 => Just(What::ServerAuthOnly),
         1 => Just(What::ClientAuthOnly),
-        1 => Just(What::MissingCertificate),
-        1 => Just(What::MissingRoots),
         1 => Just(What::OldClient),
         1 => Just(What::NewServer),
         1 => Just(What::OtherGroup),
@@ -109,14 +105,6 @@ impl DrawnFault {
                 masks,
             })
         };
-        let missing = |secret| {
-            Fault::MissingSecret(MissingSecret {
-                workload: workload.clone(),
-                secret,
-                name: name.clone(),
-                masks,
-            })
-        };
         let limits = TlsLimitsFault {
             workload: workload.clone(),
             end: None,
@@ -153,8 +141,6 @@ impl DrawnFault {
             What::MissingCrl => Fault::MissingCrl(wide),
             What::ServerAuthOnly => usable(Purpose::ServerAuth),
             What::ClientAuthOnly => usable(Purpose::ClientAuth),
-            What::MissingCertificate => missing(Secret::Certificate),
-            What::MissingRoots => missing(Secret::Roots),
             What::OldClient => Fault::TlsLimits(TlsLimitsFault {
                 end: Some(Side::Client),
                 max_version: Some(TlsVersion::V1_2),

@@ -23,14 +23,16 @@
 
 mod conditions;
 mod described;
+mod history;
 mod kinds;
 mod parameters;
 mod replay;
 mod rotation;
 mod tls_limits;
 
-pub use conditions::{Conditions, History, Obstacle};
+pub use conditions::{Conditions, Obstacle};
 pub use described::FaultKind;
+pub use history::History;
 pub use kinds::Fault;
 pub use parameters::{
     ExtendedKeyUsage, LeafFault, LeafKeyFault, MissingSecret, PortFault, Purpose, RootFault, SanReplace,
@@ -38,3 +40,6 @@ pub use parameters::{
 };
 pub use rotation::{ReissueIntermediate, ReissueLeaf, RootStep, Rotation};
 pub use tls_limits::{TlsLimits, TlsVersion};
+
+#[cfg(test)]
+mod tests;

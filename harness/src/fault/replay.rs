@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::conditions::Targets;
+use super::history::Targets;
 use super::parameters::{PortFault, Purpose, Secret, TlsLimitsFault};
 use super::{Conditions, Fault, Obstacle, Rotation, TlsLimits};
 use crate::call::WorkloadName;
