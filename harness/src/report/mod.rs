@@ -1,10 +1,12 @@
 //! Results for people and machines.
 
+mod catalogue;
 mod claims;
 mod directory;
 mod prediction;
 mod text;
 
+pub use catalogue::{CATALOGUE_PAGE, catalogue_page};
 pub use claims::{claim, claim_report, claims_summary};
 pub use directory::{ReportError, write};
 pub use prediction::{MatrixText, PredictedCall, reasons};

@@ -1,0 +1,218 @@
+//! What a person sees of a refused call: the answer, the log lines, the statistics that move. Data, held against
+//! recordings and against every run of the catalogue.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use semver::{Version, VersionReq};
+use serde::Deserialize;
+
+use crate::call::{CallKind, Payload};
+use crate::outcome::{Outcome, OutcomeId, Side};
+use crate::probe::Evidence;
+use crate::probe::evidence::{AccessLogEntry, ProxyEvidence};
+
+/// Every symptom, in the order of the file.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Symptoms {
+    symptoms: Vec<Symptom>,
+}
+
+/// What a refusal looks like. One outcome can have several looks.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Symptom {
+    /// The outcome.
+    pub outcome: OutcomeId,
+    /// The end that refuses.
+    pub side: Side,
+    /// What tells this look from another of the same outcome and side.
+    #[serde(default)]
+    pub when: Option<String>,
+    /// The recordings that show it.
+    #[serde(default)]
+    pub recorded: Vec<String>,
+    /// In the body of the client proxy's 503.
+    #[serde(default)]
+    answer: Vec<Sign>,
+    /// In the client proxy's access log.
+    #[serde(default)]
+    client_log: Vec<Sign>,
+    /// In the server proxy's listener log.
+    #[serde(default)]
+    server_log: Vec<Sign>,
+    /// At the end of the name of a statistic of the client proxy.
+    #[serde(default)]
+    client_stats: Vec<Sign>,
+    /// At the end of the name of a statistic of the server proxy.
+    #[serde(default)]
+    server_stats: Vec<Sign>,
+}
+
+/// A text to look for.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Sign {
+    /// The text.
+    pub text: String,
+    /// The Envoy versions that say it.
+    #[serde(default)]
+    pub envoy: VersionReq,
+}
+
+/// Where a text is looked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// The body of the client proxy's 503.
+    Answer,
+    /// The client proxy's access log.
+    ClientLog,
+    /// The server proxy's listener log.
+    ServerLog,
+    /// The client proxy's statistics.
+    ClientStats,
+    /// The server proxy's statistics.
+    ServerStats,
+}
+
+/// The symptoms cannot be used.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("manifests/symptoms.yaml: {0}")]
+pub struct SymptomsError(String);
+
+impl Symptoms {
+    /// The symptoms that are built into meshproof.
+    ///
+    /// # Errors
+    /// When the embedded file is invalid, which its test excludes.
+    pub fn embedded() -> Result<&'static Self, SymptomsError> {
+        static SYMPTOMS: LazyLock<Result<Symptoms, SymptomsError>> = LazyLock::new(|| {
+            let yaml = include_str!("../../manifests/symptoms.yaml");
+            serde_saphyr::from_str(yaml).map_err(|error| SymptomsError(error.to_string()))
+        });
+        SYMPTOMS.as_ref().map_err(Clone::clone)
+    }
+
+    /// Every symptom, in the order of the file.
+    #[must_use]
+    pub fn all(&self) -> &[Symptom] {
+        &self.symptoms
+    }
+
+    /// The looks of a refusal.
+    pub fn of(&self, outcome: OutcomeId, side: Option<Side>) -> impl Iterator<Item = &Symptom> {
+        let is_meant = move |it: &&Symptom| it.outcome == outcome && Some(it.side) == side;
+        self.symptoms.iter().filter(is_meant)
+    }
+
+    /// What the evidence of a refused call lacks of the most similar look of its outcome; `None` where all is there, and
+    /// for calls that this is not about: deliveries, failures that nobody decided, raw calls, other payloads than HTTP.
+    #[must_use]
+    pub fn lacking(&self, observed: &Outcome, evidence: &Evidence) -> Option<String> {
+        let is_about = !observed.id.is_delivered()
+            && observed.side.is_some()
+            && evidence.kind == CallKind::App
+            && evidence.payload == Payload::Http;
+        if !is_about {
+            return None;
+        }
+        let unseen = self
+            .of(observed.id, observed.side)
+            .map(|symptom| symptom.unseen(evidence));
+        match unseen.min_by_key(Vec::len) {
+            Some(unseen) if unseen.is_empty() => None,
+            Some(unseen) => Some(format!("{observed} does not show {}", unseen.join(", "))),
+            None => Some(format!(
+                "manifests/symptoms.yaml does not say what {observed} looks like"
+            )),
+        }
+    }
+}
+
+impl Symptom {
+    /// Every place with what is to be found there, in the order a person looks.
+    #[must_use]
+    pub fn places(&self) -> [(Place, &[Sign]); 5] {
+        [
+            (Place::Answer, &self.answer),
+            (Place::ClientLog, &self.client_log),
+            (Place::ServerLog, &self.server_log),
+            (Place::ClientStats, &self.client_stats),
+            (Place::ServerStats, &self.server_stats),
+        ]
+    }
+
+    fn unseen(&self, evidence: &Evidence) -> Vec<String> {
+        let mut unseen = Vec::new();
+        for (place, signs) in self.places() {
+            let Some(proxy) = place.proxy(evidence) else {
+                continue;
+            };
+            let texts = place.texts(evidence, proxy);
+            let version = proxy.envoy.as_ref();
+            for sign in signs
+                .iter()
+                .filter(|sign| version.is_none_or(|it| sign.is_said_by(it)))
+            {
+                if !texts.iter().any(|text| place.holds(text, &sign.text)) {
+                    unseen.push(format!("`{}` in {place}", sign.text));
+                }
+            }
+        }
+        unseen
+    }
+}
+
+impl Sign {
+    /// Whether a proxy of that version says it.
+    #[must_use]
+    pub fn is_said_by(&self, envoy: &Version) -> bool {
+        self.envoy.matches(envoy)
+    }
+}
+
+impl Place {
+    /// Whether a text found here has the sign.
+    #[must_use]
+    pub fn holds(self, text: &str, sign: &str) -> bool {
+        match self {
+            Self::Answer | Self::ClientLog | Self::ServerLog => text.contains(sign),
+            Self::ClientStats | Self::ServerStats => text.ends_with(sign),
+        }
+    }
+
+    /// The proxy that shows it, if the call has one.
+    const fn proxy(self, evidence: &Evidence) -> Option<&ProxyEvidence> {
+        match self {
+            Self::Answer | Self::ClientLog | Self::ClientStats => evidence.client_proxy.as_ref(),
+            Self::ServerLog | Self::ServerStats => evidence.server_proxy.as_ref(),
+        }
+    }
+
+    fn texts<'a>(self, evidence: &'a Evidence, proxy: &'a ProxyEvidence) -> Vec<&'a str> {
+        match self {
+            Self::Answer => evidence.caller.http.iter().map(|it| it.body.as_str()).collect(),
+            Self::ClientLog => proxy.access_log.iter().flat_map(said).collect(),
+            Self::ServerLog => proxy.listener_log.iter().flat_map(said).collect(),
+            Self::ClientStats | Self::ServerStats => proxy.stats.keys().map(String::as_str).collect(),
+        }
+    }
+}
+
+fn said(entry: &AccessLogEntry) -> impl Iterator<Item = &str> {
+    let fields = [&entry.flags, &entry.details, &entry.up_fail, &entry.down_fail];
+    fields.into_iter().flatten().map(String::as_str)
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Answer => "the answer",
+            Self::ClientLog => "the client's access log",
+            Self::ServerLog => "the server's listener log",
+            Self::ClientStats => "the client's statistics",
+            Self::ServerStats => "the server's statistics",
+        })
+    }
+}
