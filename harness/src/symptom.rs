@@ -216,3 +216,79 @@ impl fmt::Display for Place {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::evidence::HttpAnswer;
+
+    fn plaintext_to_strict(flags: &str) -> Evidence {
+        let answer =
+            "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
+        let entry = |flags: &str, details: &str| AccessLogEntry {
+            flags: Some(flags.to_owned()),
+            details: Some(details.to_owned()),
+            ..AccessLogEntry::default()
+        };
+        let proxy = |stats: &[&str]| ProxyEvidence {
+            envoy: Some(Version::new(1, 36, 4)),
+            stats: stats.iter().map(|name| ((*name).to_owned(), 1)).collect(),
+            ..ProxyEvidence::default()
+        };
+        let mut evidence = Evidence::default();
+        evidence.caller.http = Some(HttpAnswer {
+            status: 503,
+            body: answer.to_owned(),
+            from_application: false,
+        });
+        evidence.client_proxy = Some(ProxyEvidence {
+            access_log: vec![entry(
+                "UC",
+                "upstream_reset_before_response_started{connection_termination}",
+            )],
+            ..proxy(&["cluster.outbound|8080||payment;.upstream_cx_total"])
+        });
+        evidence.server_proxy = Some(ProxyEvidence {
+            listener_log: vec![entry(flags, "filter_chain_not_found")],
+            ..proxy(&[
+                "listener.0.0.0.0_15006.no_filter_chain_match",
+                "tls_inspector.tls_not_found",
+            ])
+        });
+        evidence
+    }
+
+    fn lacking(outcome: &Outcome, evidence: &Evidence) -> Option<String> {
+        Symptoms::embedded().unwrap().lacking(outcome, evidence)
+    }
+
+    #[test]
+    fn a_call_that_looks_as_described_lacks_nothing_and_one_that_does_not_names_it() {
+        let refused = Outcome::refused(OutcomeId::PlaintextToStrict, Side::Server);
+        assert_eq!(lacking(&refused, &plaintext_to_strict("NR")), None);
+        assert_eq!(
+            lacking(&refused, &plaintext_to_strict("UF")).as_deref(),
+            Some("plaintext-to-strict by server does not show `NR` in the server's listener log")
+        );
+    }
+
+    #[test]
+    fn a_refusal_that_nobody_described_is_named() {
+        let refused = Outcome::refused(OutcomeId::EgressBlocked, Side::Client);
+        assert_eq!(
+            lacking(&refused, &Evidence::default()).as_deref(),
+            Some("manifests/symptoms.yaml does not say what egress-blocked by client looks like")
+        );
+    }
+
+    #[test]
+    fn deliveries_and_raw_calls_are_not_about_symptoms() {
+        let raw = Evidence {
+            kind: CallKind::RawTls,
+            ..Evidence::default()
+        };
+        let refused = Outcome::refused(OutcomeId::NoClientCertificate, Side::Server);
+        assert_eq!(lacking(&refused, &raw), None);
+        assert_eq!(lacking(&Outcome::of(OutcomeId::Mtls), &Evidence::default()), None);
+    }
+}
