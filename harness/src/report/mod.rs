@@ -8,6 +8,6 @@ mod text;
 
 pub use catalogue::{CATALOGUE_PAGE, catalogue_page};
 pub use claims::{claim, claim_report, claims_summary};
-pub use directory::{ReportError, write};
+pub use directory::{ReportError, read, write};
 pub use prediction::{MatrixText, PredictedCall, reasons};
 pub use text::{Text, summary};

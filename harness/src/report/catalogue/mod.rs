@@ -1,14 +1,19 @@
 //! The catalogue as a page: from what a person sees to the scenario that shows it, its cause, and its remedy.
 
+mod link;
+mod phases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Write as _};
 
 use semver::VersionReq;
 
 use crate::claims::Ledger;
-use crate::outcome::{Outcome, OutcomeId, Side};
-use crate::scenario::{Catalogue, Expectation, Phase, Scenario, actions, call_of};
+use crate::outcome::{OutcomeId, Side};
+use crate::scenario::{Catalogue, Scenario, actions};
 use crate::symptom::{Place, Sign, Symptom, Symptoms};
+use link::{link, to_heading, words};
+use phases::{becomes, cell, done, refused, remedies};
 
 /// Where the page is, from the workspace root.
 pub const CATALOGUE_PAGE: &str = "docs/catalogue.md";
@@ -217,86 +222,10 @@ fn expected_refusals(scenario: &Scenario) -> BTreeSet<Refusal> {
     expectations.filter_map(refused).collect()
 }
 
-fn refused(expectation: &Expectation) -> Option<Refusal> {
-    (!expectation.outcome.is_delivered()).then_some((expectation.outcome, expectation.side))
-}
-
-/// The phases that do something and cure no call that was refused before them, and those that cure one.
-fn remedies(scenario: &Scenario) -> (Vec<&Phase>, Vec<&Phase>) {
-    let (mut useless, mut remedies) = (Vec::new(), Vec::new());
-    let mut ill: BTreeSet<String> = BTreeSet::new();
-    for phase in &scenario.file.spec.phases {
-        let mut cures = false;
-        let mut leaves_ill = false;
-        for expectation in &phase.expect {
-            let call = call_of(expectation);
-            if refused(expectation).is_some() {
-                leaves_ill |= !ill.insert(call);
-            } else {
-                cures |= ill.remove(&call);
-            }
-        }
-        if cures {
-            remedies.push(phase);
-        } else if leaves_ill {
-            useless.push(phase);
-        }
-    }
-    (useless, remedies)
-}
-
-fn becomes(phase: &Phase) -> String {
-    let calls = phase.expect.iter().map(|expectation| {
-        let call = escaped(&call_of(expectation));
-        let becomes = refused(expectation).map_or_else(|| expectation.outcome.to_string(), link);
-        format!("{call}: {becomes}")
-    });
-    calls.collect::<Vec<_>>().join("<br>")
-}
-
-fn done(phase: &Phase) -> String {
-    escaped(&actions(phase).join(", "))
-}
-
-fn cell(lines: &[String]) -> String {
-    escaped(&lines.join("<br>"))
-}
-
-/// Text of scenarios inside of a table.
-fn escaped(text: &str) -> String {
-    text.replace('|', "\\|").replace('*', "\\*")
-}
-
-fn words((outcome, side): Refusal) -> String {
-    let mut words = Outcome::of(outcome);
-    words.side = side;
-    words.to_string()
-}
-
-fn link(refusal: Refusal) -> String {
-    to_heading(&words(refusal))
-}
-
-/// A link to the heading with that text, as GitHub names it.
-fn to_heading(text: &str) -> String {
-    let kept = text
-        .chars()
-        .filter(|letter| letter.is_ascii_alphanumeric() || matches!(letter, ' ' | '-'));
-    let anchor: String = kept
-        .map(|letter| {
-            if letter == ' ' {
-                '-'
-            } else {
-                letter.to_ascii_lowercase()
-            }
-        })
-        .collect();
-    format!("[{text}](#{anchor})")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Phase;
     use std::path::Path;
 
     fn page(root: &Path) -> String {

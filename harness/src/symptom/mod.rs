@@ -1,7 +1,8 @@
 //! What a person sees of a refused call: the answer, the log lines, the statistics that move. Data, held against
 //! recordings and against every run of the catalogue.
 
-use std::fmt;
+mod place;
+
 use std::sync::LazyLock;
 
 use semver::{Version, VersionReq};
@@ -10,7 +11,8 @@ use serde::Deserialize;
 use crate::call::{CallKind, Payload};
 use crate::outcome::{Outcome, OutcomeId, Side};
 use crate::probe::Evidence;
-use crate::probe::evidence::{AccessLogEntry, ProxyEvidence};
+
+pub use place::Place;
 
 /// Every symptom, in the order of the file.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -61,21 +63,6 @@ pub struct Sign {
     pub envoy: VersionReq,
 }
 
-/// Where a text is looked for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Place {
-    /// The body of the client proxy's 503.
-    Answer,
-    /// The client proxy's access log.
-    ClientLog,
-    /// The server proxy's listener log.
-    ServerLog,
-    /// The client proxy's statistics.
-    ClientStats,
-    /// The server proxy's statistics.
-    ServerStats,
-}
-
 /// The symptoms cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("manifests/symptoms.yaml: {0}")]
@@ -88,7 +75,7 @@ impl Symptoms {
     /// When the embedded file is invalid, which its test excludes.
     pub fn embedded() -> Result<&'static Self, SymptomsError> {
         static SYMPTOMS: LazyLock<Result<Symptoms, SymptomsError>> = LazyLock::new(|| {
-            let yaml = include_str!("../../manifests/symptoms.yaml");
+            let yaml = include_str!("../../../manifests/symptoms.yaml");
             serde_saphyr::from_str(yaml).map_err(|error| SymptomsError(error.to_string()))
         });
         SYMPTOMS.as_ref().map_err(Clone::clone)
@@ -172,55 +159,10 @@ impl Sign {
     }
 }
 
-impl Place {
-    /// Whether a text found here has the sign.
-    #[must_use]
-    pub fn holds(self, text: &str, sign: &str) -> bool {
-        match self {
-            Self::Answer | Self::ClientLog | Self::ServerLog => text.contains(sign),
-            Self::ClientStats | Self::ServerStats => text.ends_with(sign),
-        }
-    }
-
-    /// The proxy that shows it, if the call has one.
-    const fn proxy(self, evidence: &Evidence) -> Option<&ProxyEvidence> {
-        match self {
-            Self::Answer | Self::ClientLog | Self::ClientStats => evidence.client_proxy.as_ref(),
-            Self::ServerLog | Self::ServerStats => evidence.server_proxy.as_ref(),
-        }
-    }
-
-    fn texts<'a>(self, evidence: &'a Evidence, proxy: &'a ProxyEvidence) -> Vec<&'a str> {
-        match self {
-            Self::Answer => evidence.caller.http.iter().map(|it| it.body.as_str()).collect(),
-            Self::ClientLog => proxy.access_log.iter().flat_map(said).collect(),
-            Self::ServerLog => proxy.listener_log.iter().flat_map(said).collect(),
-            Self::ClientStats | Self::ServerStats => proxy.stats.keys().map(String::as_str).collect(),
-        }
-    }
-}
-
-fn said(entry: &AccessLogEntry) -> impl Iterator<Item = &str> {
-    let fields = [&entry.flags, &entry.details, &entry.up_fail, &entry.down_fail];
-    fields.into_iter().flatten().map(String::as_str)
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Answer => "the answer",
-            Self::ClientLog => "the client's access log",
-            Self::ServerLog => "the server's listener log",
-            Self::ClientStats => "the client's statistics",
-            Self::ServerStats => "the server's statistics",
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::evidence::HttpAnswer;
+    use crate::probe::evidence::{AccessLogEntry, HttpAnswer, ProxyEvidence};
 
     fn plaintext_to_strict(flags: &str) -> Evidence {
         let answer =
