@@ -3,6 +3,7 @@
 //! Data flows one way: inputs → [`snapshot`] → [`istio`] (policy, prediction) → [`mesh`] → [`probe`] →
 //! [`outcome`] → verdict ([`scenario`]) → [`report`].
 
+pub mod audit;
 pub mod bench;
 pub mod call;
 pub mod envoy;
