@@ -8,6 +8,7 @@ mod explore;
 mod interrupt;
 mod output;
 mod predict;
+mod preflight;
 mod release;
 mod scenario;
 mod setup;
@@ -32,6 +33,8 @@ enum Command {
     Scenario(scenario::Scenario),
     /// Predict what becomes of calls, and which objects decide it
     Predict(predict::Predict),
+    /// Say what of a mesh is broken now, and what an upgrade will break
+    Preflight(preflight::Preflight),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Hold predictions against real proxies in random small meshes
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
+        Command::Preflight(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Setup(command) => command.run(),

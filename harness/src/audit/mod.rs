@@ -30,7 +30,7 @@ use semver::Version;
 pub use acceptance::{Baseline, BaselineEntry};
 pub use hazard::{Condition, Hazard, Releases, RuleField, hazards};
 pub use page::page;
-pub use report::{Accepted, Check, Finding, Location, Report, RiskyCall, Severity, Status};
+pub use report::{Accepted, Check, Finding, Location, Replayed, Report, RiskyCall, Severity, Status};
 pub use rule::{Category, Rule};
 pub use rules::RULES;
 
@@ -119,6 +119,7 @@ pub fn audit(mut input: Input) -> Result<Report, AuditError> {
         findings: Vec::new(),
         accepted: Vec::new(),
         calls: Vec::new(),
+        replayed: Vec::new(),
         incomplete: input.mixed.unread.iter().map(ToString::to_string).collect(),
         notes: Vec::new(),
     };

@@ -1,6 +1,7 @@
 //! What an audit found.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use jiff::civil::Date;
 use semver::Version;
@@ -99,6 +100,23 @@ pub struct RiskyCall {
     pub findings: Vec<String>,
 }
 
+/// A risky call, made on real proxies of both releases.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replayed {
+    /// The findings that it belongs to, by id.
+    pub findings: Vec<String>,
+    /// The call.
+    pub call: Call,
+    /// What became of it at the current release.
+    pub now: Outcome,
+    /// What became of it at the target release.
+    pub then: Outcome,
+    /// Whether both are what was predicted.
+    pub confirmed: bool,
+    /// The scenario that makes it again.
+    pub scenario: PathBuf,
+}
+
 /// A finding that the owner of the mesh has accepted.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Accepted {
@@ -129,6 +147,8 @@ pub struct Report {
     pub accepted: Vec<Accepted>,
     /// Calls that fail or change.
     pub calls: Vec<RiskyCall>,
+    /// Those of them that were made on real proxies.
+    pub replayed: Vec<Replayed>,
     /// What could not be read or predicted: with any, the report is incomplete.
     pub incomplete: Vec<String>,
     /// What the reader must know about the whole: entries of the baseline that accept nothing, say.
@@ -136,6 +156,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// How to go back, in a sentence.
+    #[must_use]
+    pub fn rollback(&self) -> String {
+        let (current, target) = (&self.current, &self.target);
+        if (current.major, current.minor) == (target.major, target.minor) {
+            return format!("a patch goes back as it came: istiod to {current}, then restart workloads");
+        }
+        format!(
+            "restart workloads on {current} proxies first (a proxy must not be ahead of istiod), then istiod to {current}; \
+             keep the {current} revision installed until the upgrade has proven itself"
+        )
+    }
+
     /// The greatest severity found, leaving out what is accepted.
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {

@@ -42,22 +42,18 @@ pub struct Mistake {
 impl Snapshot {
     /// Applies the manifests of files, and of folders with everything below them, as far as they can be read. A mistake
     /// costs the one document, or item of a list, that it is in.
-    pub fn load_mixed(&mut self, paths: &[PathBuf]) -> Mixed {
-        let mut found = Mixed::default();
+    pub fn load_mixed(&mut self, paths: &[PathBuf], found: &mut Mixed) {
         for path in paths {
             if !path.is_dir() {
-                self.load_mixed_file(path, &mut found);
+                self.load_mixed_file(path, found);
                 continue;
             }
             match manifests_below(path) {
                 Ok(files) if files.is_empty() => found.unread.push(LoadError::EmptyFolder(path.clone())),
-                Ok(files) => files
-                    .iter()
-                    .for_each(|file| self.load_mixed_file(file, &mut found)),
+                Ok(files) => files.iter().for_each(|file| self.load_mixed_file(file, found)),
                 Err(error) => found.unread.push(error),
             }
         }
-        found
     }
 
     /// As [`Self::load_mixed`], for a text; `file` names it in messages.

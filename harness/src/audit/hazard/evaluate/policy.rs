@@ -56,7 +56,8 @@ pub(super) fn tls_rule(wanted: &TlsRule, view: &View<'_>) -> Holds {
 }
 
 pub(super) fn rules_differ_in_export_to(view: &View<'_>) -> Holds {
-    let mut by_host: BTreeMap<(Option<&str>, String), Vec<(&ObjectRef, BTreeSet<&str>)>> = BTreeMap::new();
+    type Exported<'o> = Vec<(&'o ObjectRef, BTreeSet<&'o str>)>;
+    let mut by_host: BTreeMap<(Option<&str>, String), Exported<'_>> = BTreeMap::new();
     for (name, spec) in rules(view).filter(|(_, it)| it.workload_selector.is_none()) {
         let exports = spec.export_to.iter().map(String::as_str).collect();
         let key = (name.namespace.as_deref(), full_host(view, name, &spec.host));
