@@ -63,7 +63,11 @@ pub(super) const FAIL_NOW: Rule = Rule {
     explanation: "Both ends have a sidecar, and the configuration makes their calls fail already today.",
     remedy: "See cargo xtask predict for the objects that decide, and change one of them.",
     source: ENGINE,
-    check: Check::Failing(|_, _| Some(Severity::High)),
+    check: Check::Failing(|group, _| {
+        // What an application speaks is in no object: its declarations contradict each other, which is all that is known.
+        let is_guess = group.now.id == OutcomeId::ProtocolMismatch;
+        Some(if is_guess { Severity::Medium } else { Severity::High })
+    }),
 };
 
 fn change(view: &View<'_>, found: &mut Findings<'_>) {
