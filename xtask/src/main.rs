@@ -1,6 +1,7 @@
 //! The command line of meshproof. One file per command; what they do lives in the library.
 
 mod bench;
+mod claims;
 mod clean;
 mod colour;
 mod exit;
@@ -35,6 +36,8 @@ enum Command {
     Predict(predict::Predict),
     /// Say what of a mesh is broken now, and what an upgrade will break
     Preflight(preflight::Preflight),
+    /// Run what bears on the claims of two documents, and tell what is so
+    Claims(claims::Claims),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Hold predictions against real proxies in random small meshes
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Preflight(command) => command.run(),
+        Command::Claims(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Setup(command) => command.run(),

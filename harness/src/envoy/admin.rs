@@ -1,7 +1,6 @@
 //! Envoy's admin interface over its unix socket.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
+use crate::envoy::stats;
 use crate::probe::evidence::CertificateInUse;
 
 /// How long Envoy may take to answer. It answers in milliseconds; on a stalled machine this still bounds the wait.
@@ -78,9 +78,11 @@ impl Admin {
         }
     }
 
-    /// Statistics whose name matches `filter` (a regular expression of Envoy's), those that were ever touched.
-    pub(crate) async fn stats(&self, filter: &str) -> Result<BTreeMap<String, i64>, AdminError> {
-        let text = self.get(&format!("/stats?usedonly&filter={filter}")).await?;
+    /// Statistics that tell of calls, those that were ever touched.
+    pub(crate) async fn stats_of_calls(&self) -> Result<BTreeMap<String, i64>, AdminError> {
+        let text = self
+            .get(&format!("/stats?usedonly&filter=^({})$", stats::OF_CALLS))
+            .await?;
         Ok(text.lines().filter_map(parse_stat).collect())
     }
 
@@ -93,8 +95,10 @@ impl Admin {
 
     /// How much is still warming.
     pub(crate) async fn warming(&self) -> Result<Warming, AdminError> {
-        const FILTER: &str = "^(cluster_manager.warming_clusters|listener_manager.total_listeners_warming)$";
-        let text = self.get(&format!("/stats?filter={FILTER}")).await?;
+        let [clusters, listeners] = stats::OF_WARMING;
+        let text = self
+            .get(&format!("/stats?filter=^({clusters}|{listeners})$"))
+            .await?;
         let stats: BTreeMap<String, i64> = text.lines().filter_map(parse_stat).collect();
         let gauge = |name: &str| {
             stats
@@ -104,26 +108,9 @@ impl Admin {
                 .unwrap_or_default()
         };
         Ok(Warming {
-            clusters: gauge("cluster_manager.warming_clusters"),
-            listeners: gauge("listener_manager.total_listeners_warming"),
+            clusters: gauge(clusters),
+            listeners: gauge(listeners),
         })
-    }
-
-    /// The addresses of active listeners, by name.
-    pub(crate) async fn listeners(&self) -> Result<BTreeMap<String, SocketAddr>, AdminError> {
-        const PATH: &str = "/listeners?format=json";
-        let listeners: Listeners = self.json(PATH).await?;
-        listeners
-            .listener_statuses
-            .into_iter()
-            .map(|status| {
-                let address = status.local_address.socket_address;
-                let parsed = format!("{}:{}", address.address, address.port_value).parse();
-                parsed
-                    .map(|parsed| (status.name, parsed))
-                    .map_err(|error: std::net::AddrParseError| unreadable(PATH, &error))
-            })
-            .collect()
     }
 
     /// The names of secrets that are in use, and of those still waited for.
@@ -263,29 +250,6 @@ fn unreadable(path: &str, reason: &dyn std::fmt::Display) -> AdminError {
 fn parse_stat(line: &str) -> Option<(String, i64)> {
     let (name, value) = line.rsplit_once(": ")?;
     Some((name.to_owned(), value.parse().ok()?))
-}
-
-#[derive(Deserialize)]
-struct Listeners {
-    #[serde(default)]
-    listener_statuses: Vec<ListenerStatus>,
-}
-
-#[derive(Deserialize)]
-struct ListenerStatus {
-    name: String,
-    local_address: LocalAddress,
-}
-
-#[derive(Deserialize)]
-struct LocalAddress {
-    socket_address: SocketAddress,
-}
-
-#[derive(Deserialize)]
-struct SocketAddress {
-    address: String,
-    port_value: u16,
 }
 
 #[derive(Deserialize)]

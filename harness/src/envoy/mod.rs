@@ -5,6 +5,7 @@ pub mod binary;
 pub(crate) mod config;
 pub(crate) mod logs;
 pub(crate) mod process;
+pub(crate) mod stats;
 pub(crate) mod xds;
 
 pub use admin::AdminError;

@@ -1,6 +1,5 @@
 //! What can go wrong in a mesh, apart from calls being refused.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::call::{Call, WorkloadName};
@@ -71,6 +70,14 @@ pub enum MeshError {
         /// What is missing for it.
         missing: String,
     },
+    /// A call was made that the recorded run did not make.
+    #[error(
+        "the recorded run made no call {call} in this phase (the scenario has changed since: record it again)"
+    )]
+    NotRecorded {
+        /// The call.
+        call: Box<Call>,
+    },
     /// No port for a listener.
     #[error("no port for a listener of {node}: check the limits on open files and on local ports")]
     NoPort {
@@ -78,12 +85,6 @@ pub enum MeshError {
         node: String,
         /// What the system said.
         source: std::io::Error,
-    },
-    /// The ports of the proxies kept changing.
-    #[error("listeners kept changing their addresses (last seen {seen:?})")]
-    Unsettled {
-        /// The addresses last seen.
-        seen: Vec<SocketAddr>,
     },
     /// The harness broke one of its own rules.
     #[error("internal fault of the harness: {0}")]

@@ -6,6 +6,7 @@
 mod capability;
 mod error;
 pub mod local;
+pub mod replay;
 mod run_directory;
 
 use std::fmt;
@@ -113,6 +114,8 @@ pub struct Settings {
     pub overrides: Overrides,
     /// Leave logs and configuration behind.
     pub keep: bool,
+    /// What the `replay` tier answers from.
+    pub recording: Option<replay::Recording>,
     /// Told how the download of missing binaries goes.
     pub progress: Arc<dyn Progress + Send + Sync>,
 }
@@ -122,6 +125,7 @@ impl Default for Settings {
         Self {
             overrides: Overrides::default(),
             keep: false,
+            recording: None,
             progress: Arc::new(Silent),
         }
     }
@@ -133,7 +137,8 @@ impl Tier {
     pub const fn capabilities(self) -> &'static [Capability] {
         match self {
             Self::Local => local::CAPABILITIES,
-            Self::Netns | Self::Docker | Self::Kind | Self::Cluster | Self::Replay => &[],
+            Self::Replay => replay::CAPABILITIES,
+            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => &[],
         }
     }
 
@@ -144,7 +149,11 @@ impl Tier {
     pub fn open(self, settings: &Settings) -> Result<Box<dyn Mesh>, MeshError> {
         match self {
             Self::Local => Ok(Box::new(local::LocalMesh::new(settings.clone())?)),
-            Self::Netns | Self::Docker | Self::Kind | Self::Cluster | Self::Replay => {
+            Self::Replay => {
+                let recording = settings.recording.clone().unwrap_or_default();
+                Ok(Box::new(replay::ReplayMesh::new(recording)))
+            }
+            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => {
                 Err(MeshError::TierMissing { tier: self })
             }
         }

@@ -13,6 +13,7 @@ mod expand;
 mod explain;
 pub mod format;
 mod load;
+mod releases;
 mod run;
 mod schema;
 mod state;

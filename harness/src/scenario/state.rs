@@ -22,6 +22,8 @@ pub struct State {
     pub topology: Topology,
     /// Active faults and rotations.
     pub history: History,
+    /// Releases of sidecars in place of their own.
+    releases: BTreeMap<WorkloadName, Version>,
 }
 
 /// Whether what a scenario breaks is broken. Without it, the refusals it expects must not come.
@@ -60,6 +62,22 @@ impl State {
             topology: Topology::new(&snapshot, None),
             snapshot,
             history: History::default(),
+            releases: BTreeMap::new(),
+        }
+    }
+
+    /// The same mesh with sidecars of these releases, now and after every change.
+    pub(super) fn with_sidecars_of(mut self, releases: BTreeMap<WorkloadName, Version>) -> Self {
+        self.releases = releases;
+        self.replace_releases();
+        self
+    }
+
+    fn replace_releases(&mut self) {
+        for (name, release) in &self.releases {
+            if let Some(workload) = self.topology.workloads.get_mut(name) {
+                workload.replace_release(release);
+            }
         }
     }
 
@@ -167,6 +185,7 @@ impl State {
     /// Reads the topology of the objects as they are now.
     pub(super) fn settle(&mut self) {
         self.topology = Topology::new(&self.snapshot, Some(&self.topology));
+        self.replace_releases();
     }
 
     pub(super) fn heal(&mut self, name: &str) -> bool {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Expected;
 use crate::call::CallKind;
+use crate::mesh::replay::Recording;
 use crate::mesh::{Component, Tier};
 use crate::outcome::{Outcome, OutcomeId};
 use crate::probe::Evidence;
@@ -84,6 +85,23 @@ impl ScenarioResult {
                 (!ours.agrees_with(theirs)).then_some((id, ours, theirs))
             })
             .collect()
+    }
+
+    /// The run as the `replay` tier answers from it.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        let phases = self.phases.iter().map(|phase| {
+            let before_call = format!("{}::{}::", self.scenario, phase.name);
+            let calls = phase.calls.iter().filter_map(|call| {
+                let written = call.id.strip_prefix(&before_call)?;
+                Some((written.to_owned(), call.evidence.clone()))
+            });
+            calls.collect()
+        });
+        Recording {
+            components: self.components.clone(),
+            phases: phases.collect(),
+        }
     }
 
     fn observed(&self) -> impl Iterator<Item = (&str, &Outcome)> {

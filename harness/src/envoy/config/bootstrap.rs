@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::tls::SDS_CLUSTER;
+use crate::envoy::stats;
 
 const ADS_CLUSTER: &str = "xds-grpc";
 
@@ -13,6 +14,7 @@ pub(crate) fn bootstrap(node: &str, control_plane: &Path, admin: &Path) -> Value
     json!({
         "node": {"id": node, "cluster": "meshproof"},
         "admin": admin_socket(admin),
+        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": kept_statistics()}}},
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "GRPC",
@@ -37,6 +39,12 @@ pub(crate) fn bare(node: &str, admin: &Path) -> Value {
 
 fn admin_socket(path: &Path) -> Value {
     json!({"address": {"pipe": {"path": path, "mode": 0o600}}})
+}
+
+fn kept_statistics() -> Vec<Value> {
+    let of_calls = json!({"safe_regex": {"regex": stats::OF_CALLS}});
+    let of_warming = stats::OF_WARMING.map(|name| json!({"exact": name}));
+    [of_calls].into_iter().chain(of_warming).collect()
 }
 
 fn ads() -> Value {

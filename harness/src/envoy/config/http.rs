@@ -20,7 +20,7 @@ use envoy_types::pb::envoy::extensions::filters::network::set_filter_state::v3::
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy};
 
 use super::access_log::{self, Source};
-use super::proto::{boolean, http_filter, network_filter, seconds};
+use super::proto::{boolean, http_filter, milliseconds, network_filter, seconds};
 use super::{Front, Instruments, clusters};
 
 /// Name of the HTTP filter that imitates istio.alpn; routes switch it off by this name.
@@ -53,6 +53,7 @@ pub(super) fn inbound_manager(
         http_filters: vec![router()],
         access_log: access_log::file(Source::Inbound, instruments),
         server_name: "istio-envoy".to_owned(),
+        delayed_close_timeout: milliseconds(DELAYED_CLOSE_MILLIS),
         forward_client_cert_details: ForwardClientCertDetails::AppendForward.into(),
         set_current_client_cert_details: Some(SetCurrentClientCertDetails {
             subject: boolean(true),
@@ -89,6 +90,10 @@ pub(super) fn original_dst(front: Front) -> Filter {
     };
     network_filter("envoy.filters.network.set_filter_state", config)
 }
+
+/// After bytes that are no HTTP, Envoy holds the connection for a second (its default, which istiod leaves) in case the
+/// peer has not read the answer, and notices nothing meanwhile; its log line, which is evidence, waits for that.
+const DELAYED_CLOSE_MILLIS: u64 = 20;
 
 const MANAGER: &str = "envoy.filters.network.http_connection_manager";
 

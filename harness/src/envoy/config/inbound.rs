@@ -14,7 +14,7 @@ use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::Tl
 use envoy_types::pb::google::protobuf::UInt32Value;
 
 use super::access_log::{self, Source};
-use super::proto::{boolean, ephemeral, listener_filter, seconds};
+use super::proto::{boolean, listener_filter, seconds, socket_address};
 use super::{Acceptance, Front, Instruments, http, tls};
 use crate::istio::policy::{Inbound, InboundChain, InboundGroup, InboundTransport};
 
@@ -44,7 +44,7 @@ pub(crate) fn listener(
     }
     Listener {
         name: name(inbound.port),
-        address: Some(ephemeral()),
+        address: Some(socket_address(front.address)),
         stat_prefix: STAT_PREFIX.to_owned(),
         traffic_direction: TrafficDirection::Inbound.into(),
         listener_filters,
@@ -62,16 +62,9 @@ pub(crate) fn listener(
     }
 }
 
-const NAME: &str = "virtualInbound_";
-
 /// The name of the front of a pod port.
-fn name(port: u16) -> String {
-    format!("{NAME}{port}")
-}
-
-/// The pod port that the listener of this name is the front of.
-pub(crate) fn port(listener: &str) -> Option<u16> {
-    listener.strip_prefix(NAME)?.parse().ok()
+pub(crate) fn name(port: u16) -> String {
+    format!("virtualInbound_{port}")
 }
 
 fn filter_chain(

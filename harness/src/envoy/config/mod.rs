@@ -2,7 +2,7 @@
 //!
 //! Everything is rendered from the answers of policy resolution ([`crate::istio::policy`]); nothing is decided here.
 //! Where this tier cannot have what a cluster has (interception, pod addresses), a [`Front`] stands in for it: a
-//! listener bound to an ephemeral port that carries the address the application would have dialled.
+//! listener on a port of its own that carries the address the application would have dialled.
 
 mod access_log;
 pub(crate) mod bootstrap;
@@ -17,7 +17,7 @@ mod tls;
 pub(crate) use clusters::{blackhole, inbound_passthrough, passthrough};
 pub(crate) use clusters::{inbound as inbound_cluster, outbound as outbound_cluster};
 pub(crate) use endpoints::assignment;
-pub(crate) use inbound::{listener as inbound_listener, port as inbound_port};
+pub(crate) use inbound::{listener as inbound_listener, name as inbound_name};
 pub(crate) use outbound::{Target, listener as outbound_listener, routes};
 pub(crate) use proto::socket_address;
 pub(crate) use tls::{
@@ -66,6 +66,8 @@ pub(crate) struct Acceptance {
 /// A listener that stands in for interception on one destination.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Front {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
     /// What `SO_ORIGINAL_DST` would have answered.
     pub(crate) original_dst: SocketAddr,
 }

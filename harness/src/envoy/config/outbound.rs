@@ -16,7 +16,7 @@ use envoy_types::pb::google::protobuf::{Any, UInt32Value};
 use envoy_types::util::pack_any;
 
 use super::access_log::Source;
-use super::proto::{boolean, ephemeral, listener_filter, seconds};
+use super::proto::{boolean, listener_filter, seconds, socket_address};
 use super::{Front, Instruments, http};
 use crate::istio::policy::{ClientTls, ListenerClass, Outbound};
 
@@ -84,7 +84,7 @@ pub(crate) fn listener(
     };
     Listener {
         name: name.to_owned(),
-        address: Some(ephemeral()),
+        address: Some(socket_address(front.address)),
         traffic_direction: TrafficDirection::Outbound.into(),
         listener_filters: inspect
             .then(|| listener_filter("envoy.filters.listener.http_inspector", HttpInspector::default()))

@@ -39,11 +39,6 @@ pub(crate) fn socket_address(address: SocketAddr) -> Address {
     }
 }
 
-/// An ephemeral port of the loopback interface, until the mesh assigns one.
-pub(super) fn ephemeral() -> Address {
-    socket_address(SocketAddr::from(([127, 0, 0, 1], 0)))
-}
-
 pub(super) fn text(text: &str) -> Value {
     Value {
         kind: Some(Kind::StringValue(text.to_owned())),

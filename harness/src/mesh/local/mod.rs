@@ -39,8 +39,8 @@ use resources::Pin;
 /// How long a caller waits for its answer. Refusals come within milliseconds; only silence takes this long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How often places may change before a state counts as unsettled: ports of servers, then fronts that name them.
-const ROUNDS: usize = 5;
+/// The control plane's socket in the run directory.
+const CONTROL_SOCKET: &str = "xds";
 
 /// Policy in the root namespace is ours to change, and that is all: no interception, no istiod, no webhook.
 pub(super) const CAPABILITIES: &[Capability] = &[Capability::RootNamespace];
@@ -65,7 +65,7 @@ impl LocalMesh {
     /// When the run directory or the control-plane socket cannot be made.
     pub fn new(settings: Settings) -> Result<Self, MeshError> {
         let run = RunDirectory::create(settings.keep)?;
-        let socket = run.path().join("xds");
+        let socket = run.path().join(CONTROL_SOCKET);
         let control = ControlPlane::start(&socket)?;
         Ok(Self {
             pods: Pods::new(settings, run.path(), &socket),
@@ -88,7 +88,7 @@ impl LocalMesh {
     async fn time_of(&mut self, call: &Call) -> Result<Duration, MeshError> {
         let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
         let spent = async {
-            self.pin(&desired, call)?;
+            self.pin(&desired, call);
             self.pods.in_force(&self.control).await?;
             let nonce = self.next_nonce();
             let started = Instant::now();
@@ -105,34 +105,16 @@ impl LocalMesh {
         format!("{:08x}", self.calls_made)
     }
 
-    /// Pushes, waits, and looks where listeners are, until nothing moves any more.
-    async fn settle(&mut self, desired: &Desired) -> Result<(), MeshError> {
-        self.places.applications = self.pods.applications();
-        for _ in 0..ROUNDS {
-            self.pods.push(&self.control, desired, &self.places)?;
-            self.pods.in_force(&self.control).await?;
-            let places = std::mem::replace(&mut self.places, self.pods.places());
-            if self.places.lead_to_the_same_as(&places) {
-                return Ok(());
-            }
-        }
-        Err(MeshError::Unsettled {
-            seen: self.places.sidecars.values().copied().collect(),
-        })
-    }
-
     /// Shows the caller's sidecar only the endpoint the call is about, where there are several.
-    fn pin(&mut self, desired: &Desired, call: &Call) -> Result<(), MeshError> {
+    fn pin(&mut self, desired: &Desired, call: &Call) {
         if call.kind != CallKind::App {
-            return Ok(());
+            return;
         }
         let client = call.from.pod(0);
         let pin = pin_of(&desired.topology, call);
         if !self.pods.is_pinned(&client, pin.as_ref()) {
-            self.pods
-                .pin(&self.control, desired, &self.places, &client, pin)?;
+            self.pods.pin(&self.control, desired, &self.places, &client, pin);
         }
-        Ok(())
     }
 
     async fn dial(&mut self, desired: &Desired, call: &Call, nonce: &str) -> Result<Caller, MeshError> {
@@ -157,12 +139,8 @@ impl LocalMesh {
             return Ok(unreachable());
         }
         let address = if through_sidecar {
-            let front = (call.from.pod(0), front_name(call));
-            *self
-                .places
-                .fronts
-                .get(&front)
-                .ok_or_else(|| not_planned("the client's front"))?
+            let front = self.places.front(&call.from, &front_name(call));
+            front.ok_or_else(|| not_planned("the client's front"))?
         } else {
             direct.unwrap_or_else(|| places::NOWHERE.into())
         };
@@ -253,7 +231,9 @@ impl Mesh for LocalMesh {
             .get_or_insert_with(|| Authority::new(&desired.topology.mesh.trust_domain));
         self.pods
             .push_secrets(&self.control, authority, &desired.conditions)?;
-        self.settle(&desired).await?;
+        self.places = self.pods.places(&desired)?;
+        self.pods.push(&self.control, &desired, &self.places);
+        self.pods.in_force(&self.control).await?;
         self.pods.left().await;
         self.desired = Some(desired);
         Ok(())
@@ -262,7 +242,7 @@ impl Mesh for LocalMesh {
     async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError> {
         let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
         let evidence = async {
-            self.pin(&desired, call)?;
+            self.pin(&desired, call);
             self.observe(&desired, call).await
         }
         .await;

@@ -13,8 +13,6 @@ use crate::probe::evidence::{Caller, Connect, ProxyEvidence};
 
 use super::sidecar::Sidecar;
 
-/// Statistics worth keeping as evidence.
-const STATS: &str = r"^(cluster\.(in|out)bound.*|listener\.0\.0\.0\.0_15006)\.(ssl\.(handshake|connection_error|fail_verify_|no_certificate|was_key_usage_invalid|versions|curves|ciphers).*|no_filter_chain_match|downstream_cx_(total|active)|(down|up)stream_context_secrets_not_ready|upstream_cx_(total|connect_fail|connect_timeout|none_healthy)|upstream_rq_(retry|5xx))$|^tls_inspector\.|codec_error|protocol_error|rbac";
 const LISTENER: &str = "listener.0.0.0.0_15006.";
 
 /// How long evidence is waited for after the caller has its result. Logs are flushed every millisecond.
@@ -23,6 +21,8 @@ const EVIDENCE_DEADLINE: Duration = Duration::from_secs(15);
 const ACCEPT_GRACE: Duration = Duration::from_millis(500);
 /// The runtime's timer counts in milliseconds and rounds up: this is one of them, and not two.
 const LOOK_AGAIN: Duration = Duration::from_micros(500);
+/// How long counters are left alone while logs say nothing.
+const ASK_ANYWAY: Duration = Duration::from_millis(5);
 
 /// What had been written and counted when the call began.
 pub(super) struct Before {
@@ -32,7 +32,7 @@ pub(super) struct Before {
 /// Marks the present in everything a sidecar shows, if there is one.
 pub(super) async fn mark(sidecar: Option<&mut Sidecar>) -> Result<Option<Before>, MeshError> {
     let Some(sidecar) = sidecar else { return Ok(None) };
-    let stats = sidecar.admin.stats(STATS).await?;
+    let stats = sidecar.admin.stats_of_calls().await?;
     sidecar.access_log.read();
     sidecar.debug_log.read();
     Ok(Some(Before { stats }))
@@ -57,17 +57,24 @@ impl Seen {
         let Some((sidecar, before)) = end else {
             return Ok(());
         };
-        let stats = sidecar.admin.stats(STATS).await?;
+        let stats = sidecar.admin.stats_of_calls().await?;
         self.open = stats
             .get(&format!("{LISTENER}downstream_cx_active"))
             .copied()
             .unwrap_or_default();
         self.stats = difference(&stats, &before.stats);
-        self.read(sidecar);
+        self.take_in(sidecar);
         Ok(())
     }
 
-    fn read(&mut self, sidecar: &mut Sidecar) {
+    /// Reads logs. Returns whether what is there now is `enough`; of nobody nothing is.
+    fn read(&mut self, end: &mut End<'_>, enough: impl FnOnce(&Self) -> bool) -> bool {
+        let Some((sidecar, _)) = end else { return true };
+        self.take_in(sidecar);
+        enough(self)
+    }
+
+    fn take_in(&mut self, sidecar: &mut Sidecar) {
         for line in sidecar
             .access_log
             .read()
@@ -153,14 +160,19 @@ pub(super) async fn gather(
 ) -> Result<Gathered, MeshError> {
     let started = tokio::time::Instant::now();
     let (mut client_seen, mut server_seen) = (Seen::default(), Seen::default());
+    let mut asked = started;
     let incomplete = loop {
-        // Counters are asked for only once the log is there: asking costs more than reading.
-        if let Some((sidecar, _)) = &mut client {
-            client_seen.read(sidecar);
+        // Counters are asked for once the logs are there, or when they may never be: asking costs more than reading.
+        let logged = client_seen.read(&mut client, |seen| !seen.requests.is_empty())
+            & server_seen.read(&mut server, |seen| {
+                !seen.listener.is_empty() || (reuse_connections && !seen.requests.is_empty())
+            });
+        if !logged && asked.elapsed() < ASK_ANYWAY {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            continue;
         }
-        if client.is_none() || !client_seen.requests.is_empty() || started.elapsed() > EVIDENCE_DEADLINE {
-            tokio::try_join!(client_seen.look(&mut client), server_seen.look(&mut server))?;
-        }
+        asked = tokio::time::Instant::now();
+        tokio::try_join!(client_seen.look(&mut client), server_seen.look(&mut server))?;
         let waited = started.elapsed();
         let missing = missing(
             caller,

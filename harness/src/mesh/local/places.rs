@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::call::{Call, Destination, PodName};
-use crate::envoy::config;
+use crate::call::{Call, Destination, PodName, WorkloadName};
+use crate::envoy::config::Front;
 use crate::istio::Topology;
 
 /// A port of a pod.
@@ -26,17 +26,17 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Takes in where one listener of a sidecar is: the front of a pod port, or one that its application dials.
-    pub(super) fn learn(&mut self, pod: &PodName, listener: String, address: SocketAddr) {
-        match config::inbound_port(&listener) {
-            Some(port) => self.sidecars.insert((pod.clone(), port), address),
-            None => self.fronts.insert((pod.clone(), listener), address),
-        };
+    /// Where the sidecar of a call's client takes it in.
+    pub(super) fn front(&self, client: &WorkloadName, name: &str) -> Option<SocketAddr> {
+        self.fronts.get(&(client.pod(0), name.to_owned())).copied()
     }
 
-    /// Whether all pod ports are where they are in `other`. Fronts do not count: nobody is told of another's.
-    pub(super) fn lead_to_the_same_as(&self, other: &Self) -> bool {
-        self.applications == other.applications && self.sidecars == other.sidecars
+    /// The front of a pod's port: where its sidecar listens, and the application behind.
+    pub(super) fn inbound_front(&self, topology: &Topology, pod: &PodName, port: u16) -> Option<Front> {
+        Some(Front {
+            address: self.sidecars.get(&(pod.clone(), port)).copied()?,
+            original_dst: self.application(topology, pod, port)?,
+        })
     }
 
     /// Where bytes for a pod's port go: to its sidecar if it has one, else straight to the application.
@@ -53,7 +53,7 @@ impl Places {
         }
     }
 
-    /// Where the application behind a pod's port listens: nowhere if it does not, `None` while that is not known yet.
+    /// Where the application behind a pod's port listens: nowhere if it does not.
     pub(super) fn application(&self, topology: &Topology, pod: &PodName, port: u16) -> Option<SocketAddr> {
         let workload = topology.workloads.get(&pod.workload)?;
         if workload.listens_on(port) {

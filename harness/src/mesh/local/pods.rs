@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::call::PodName;
 use crate::envoy::binary::{EnvoyBinary, Store};
+use crate::envoy::config;
 use crate::envoy::xds::ControlPlane;
 use crate::fault::Conditions;
 use crate::istio::policy::ListenerClass;
@@ -22,7 +23,7 @@ use crate::probe::evidence::Caller;
 use super::application::{ApplicationServer, Seen, Speaks};
 use super::observe::{self, Before, Gathered};
 use super::places::{Places, PodPort};
-use super::resources::{self, Pin, pod_ports};
+use super::resources::{self, Pin, front_names, pod_ports};
 use super::sidecar::Sidecar;
 
 /// One pod.
@@ -197,16 +198,10 @@ impl Pods {
     }
 
     /// Tells every sidecar what it should know.
-    pub(super) fn push(
-        &mut self,
-        control: &ControlPlane,
-        desired: &Desired,
-        places: &Places,
-    ) -> Result<(), MeshError> {
+    pub(super) fn push(&mut self, control: &ControlPlane, desired: &Desired, places: &Places) {
         for (name, pod) in &mut self.pods {
-            pod.push(control, desired, places, name, self.pins.get(name))?;
+            pod.push(control, desired, places, name, self.pins.get(name));
         }
-        Ok(())
     }
 
     /// Shows `client` only the endpoint of `pin`, or all of them.
@@ -217,15 +212,14 @@ impl Pods {
         places: &Places,
         client: &PodName,
         pin: Option<Pin>,
-    ) -> Result<(), MeshError> {
+    ) {
         if let Some(pod) = self.pods.get_mut(client) {
-            pod.push(control, desired, places, client, pin.as_ref())?;
+            pod.push(control, desired, places, client, pin.as_ref());
         }
         match pin {
             Some(pin) => self.pins.insert(client.clone(), pin),
             None => self.pins.remove(client),
         };
-        Ok(())
     }
 
     /// Waits until what any sidecar was told is in force.
@@ -235,8 +229,7 @@ impl Pods {
         Ok(())
     }
 
-    /// Where every application listens.
-    pub(super) fn applications(&self) -> BTreeMap<PodPort, SocketAddr> {
+    fn applications(&self) -> BTreeMap<PodPort, SocketAddr> {
         let pods = self.pods.iter();
         pods.flat_map(|(name, pod)| {
             let applications = pod.applications.iter();
@@ -245,18 +238,26 @@ impl Pods {
         .collect()
     }
 
-    /// Where everything listens, as of the configuration last seen in force.
-    pub(super) fn places(&self) -> Places {
+    /// Where everything listens in a state of the mesh: applications do already, sidecars will once they are told.
+    pub(super) fn places(&mut self, desired: &Desired) -> Result<Places, MeshError> {
         let mut places = Places {
             applications: self.applications(),
             ..Places::default()
         };
-        for (name, pod) in &self.pods {
-            for (listener, address) in pod.sidecar.iter().flat_map(|sidecar| &sidecar.listeners) {
-                places.learn(name, listener.clone(), *address);
+        for (name, pod) in &mut self.pods {
+            let Some(sidecar) = &mut pod.sidecar else { continue };
+            for port in pod_ports(desired, &name.workload) {
+                let address = sidecar.place(&config::inbound_name(port))?;
+                places.sidecars.insert((name.clone(), port), address);
+            }
+            if name.ordinal == 0 {
+                for front in front_names(desired, &name.workload) {
+                    let address = sidecar.place(&front)?;
+                    places.fronts.insert((name.clone(), front), address);
+                }
             }
         }
-        places
+        Ok(places)
     }
 
     /// Whether the client is shown exactly what `pin` says.
@@ -312,12 +313,9 @@ impl Pods {
         self.sidecars_started
     }
 
-    /// The binaries of the running sidecars that were started after the first `known`.
-    pub(super) fn binaries_since(&self, known: usize) -> Vec<PathBuf> {
-        self.sidecars()
-            .filter(|sidecar| sidecar.number > known)
-            .map(|sidecar| sidecar.binary.path.clone())
-            .collect()
+    /// The running sidecars that were started after the first `known`.
+    pub(super) fn sidecars_since(&self, known: usize) -> impl Iterator<Item = &Sidecar> {
+        self.sidecars().filter(move |sidecar| sidecar.number > known)
     }
 
     pub(super) fn process_ids(&self) -> Vec<u32> {
@@ -369,13 +367,12 @@ impl Pod {
         places: &Places,
         name: &PodName,
         pin: Option<&Pin>,
-    ) -> Result<(), MeshError> {
-        let Some(sidecar) = &mut self.sidecar else {
-            return Ok(());
-        };
-        let instruments = sidecar.instruments(desired.reuse_connections);
-        let resources = resources::resources(desired, name, places, pin, &instruments);
-        sidecar.push(control, resources)
+    ) {
+        if let Some(sidecar) = &mut self.sidecar {
+            let instruments = sidecar.instruments(desired.reuse_connections);
+            let resources = resources::resources(desired, name, places, pin, &instruments);
+            sidecar.push(control, resources);
+        }
     }
 
     /// Begins to end the pod; `leaving` tells when it has.

@@ -9,10 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use envoy_types::pb::envoy::config::listener::v3::Listener;
 use socket2::{Domain, Socket, Type};
-
-use crate::envoy::config;
 
 /// Ports by the names of their listeners, for as long as the sidecar lives.
 #[derive(Debug, Default)]
@@ -28,25 +25,18 @@ struct Port {
 }
 
 impl Ports {
-    /// Gives every listener its port.
+    /// The port of the listener `name`: the one it has, or a new one.
     ///
     /// # Errors
     /// When the system has no port left.
-    pub(super) fn assign(&mut self, listeners: &mut [Listener]) -> io::Result<()> {
-        for listener in listeners {
-            let known = self.0.get(&listener.name).map(|port| port.address);
-            let address = match known {
-                Some(address) => address,
-                None => {
-                    let port = Port::reserve()?;
-                    let address = port.address;
-                    self.0.insert(listener.name.clone(), port);
-                    address
-                }
-            };
-            listener.address = Some(config::socket_address(address));
+    pub(super) fn of(&mut self, name: &str) -> io::Result<SocketAddr> {
+        if let Some(known) = self.0.get(name) {
+            return Ok(known.address);
         }
-        Ok(())
+        let port = Port::reserve()?;
+        let address = port.address;
+        self.0.insert(name.to_owned(), port);
+        Ok(address)
     }
 }
 
@@ -72,21 +62,12 @@ impl Port {
 mod tests {
     use super::*;
 
-    fn named(name: &str) -> Listener {
-        Listener {
-            name: name.to_owned(),
-            ..Listener::default()
-        }
-    }
-
     #[test]
     fn a_listener_keeps_its_port_and_no_other_gets_it() {
         let mut ports = Ports::default();
-        let mut first = [named("a"), named("b")];
-        ports.assign(&mut first).unwrap();
-        let mut second = [named("c"), named("a")];
-        ports.assign(&mut second).unwrap();
-        assert_eq!(first[0].address, second[1].address);
+        let first = ["a", "b"].map(|name| ports.of(name).unwrap());
+        let second = ["c", "a"].map(|name| ports.of(name).unwrap());
+        assert_eq!(first[0], second[1]);
         let mut addresses: Vec<String> = ports.0.values().map(|port| port.address.to_string()).collect();
         addresses.sort();
         addresses.dedup();

@@ -18,7 +18,7 @@ pub(super) struct Pin {
     pub(super) pod: PodName,
 }
 
-/// What the sidecar of `pod` is told. Fronts whose destination is nowhere yet are left for the next round.
+/// What the sidecar of `pod` is told.
 pub(super) fn resources(
     desired: &Desired,
     pod: &PodName,
@@ -40,11 +40,8 @@ pub(super) fn resources(
         only_tls_1_3: topology.mesh.min_protocol_version.as_deref() == Some("TLSV1_3"),
     };
     for inbound in inbounds(desired, &pod.workload) {
-        let Some(application) = places.application(topology, pod, inbound.port) else {
+        let Some(front) = places.inbound_front(topology, pod, inbound.port) else {
             continue;
-        };
-        let front = Front {
-            original_dst: application,
         };
         told.listeners.push(config::inbound_listener(
             &inbound,
@@ -136,6 +133,11 @@ fn outbounds(desired: &Desired, client: &WorkloadName) -> Vec<Outbound> {
     whole.chain(subsets).collect()
 }
 
+/// The names of the fronts through which the calls of a workload leave.
+pub(super) fn front_names(desired: &Desired, client: &WorkloadName) -> BTreeSet<String> {
+    calls_of(desired, client).map(front_name).collect()
+}
+
 fn calls_of<'a>(desired: &'a Desired, client: &'a WorkloadName) -> impl Iterator<Item = &'a Call> {
     desired
         .calls
@@ -156,16 +158,19 @@ fn fronts<'a>(
         if !named.insert(name.clone()) {
             return None;
         }
-        let original_dst = match target(&desired.topology, call) {
-            Some((pod, port)) => places.reach(&desired.topology, &pod, port)?,
-            None => NOWHERE.into(),
+        let front = Front {
+            address: places.front(client, &name)?,
+            original_dst: match target(&desired.topology, call) {
+                Some((pod, port)) => places.reach(&desired.topology, &pod, port)?,
+                None => NOWHERE.into(),
+            },
         };
         let target = front_target(&desired.topology, outbounds, call);
         Some(config::outbound_listener(
             &name,
             &target,
             allows_any(&desired.topology),
-            Front { original_dst },
+            front,
             instruments,
         ))
     })

@@ -1,6 +1,5 @@
-//! One sidecar: its process, what it says, and where its listeners are.
+//! One sidecar: its process, what it says, and where it listens.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -40,8 +39,6 @@ pub(super) struct Sidecar {
     pub(super) access_log: Tail,
     pub(super) debug_log: Tail,
     ports: Ports,
-    /// Where its listeners are, by name, when it was last seen in force.
-    pub(super) listeners: BTreeMap<String, SocketAddr>,
     process: EnvoyProcess,
     /// What it was told and has not been seen to follow yet.
     told: Told,
@@ -52,7 +49,6 @@ pub(super) struct Sidecar {
 struct Told {
     /// Something whose acknowledgement is not its effect: it may have to warm, and use secrets.
     warms: bool,
-    listeners: bool,
     anything: bool,
 }
 
@@ -82,7 +78,6 @@ impl Sidecar {
             access_log: Tail::new(&files.access_log),
             debug_log: Tail::new(&files.log),
             ports: Ports::default(),
-            listeners: BTreeMap::new(),
             process,
             told: Told::default(),
         })
@@ -99,18 +94,19 @@ impl Sidecar {
         }
     }
 
-    /// Tells the sidecar what it should know. Every listener gets a port of its own.
-    pub(super) fn push(&mut self, control: &ControlPlane, mut resources: Resources) -> Result<(), MeshError> {
-        let assigned = self.ports.assign(&mut resources.listeners);
-        assigned.map_err(|source| MeshError::NoPort {
+    /// Where the listener of this name is to listen, for as long as the sidecar lives.
+    pub(super) fn place(&mut self, listener: &str) -> Result<SocketAddr, MeshError> {
+        self.ports.of(listener).map_err(|source| MeshError::NoPort {
             node: self.node.clone(),
             source,
-        })?;
+        })
+    }
+
+    /// Tells the sidecar what it should know.
+    pub(super) fn push(&mut self, control: &ControlPlane, resources: Resources) {
         let pushed = control.push(&self.node, resources);
         self.told.anything |= pushed.anything();
         self.told.warms |= pushed.clusters || pushed.listeners;
-        self.told.listeners |= pushed.listeners;
-        Ok(())
     }
 
     /// Hands the sidecar its certificate, its roots, and those of the operating system: a rule with TLS mode SIMPLE asks
@@ -147,9 +143,6 @@ impl Sidecar {
         loop {
             let (warming, stale) = tokio::try_join!(self.admin.warming(), self.stale_secrets(control))?;
             if warming.is_done() && stale.is_empty() {
-                if self.told.listeners {
-                    self.listeners = self.admin.listeners().await?;
-                }
                 self.told = Told::default();
                 return Ok(());
             }

@@ -20,6 +20,11 @@ pub(in super::super) const DEPARTURES: &[Departure] = &[
         "instrument: a resumed session hides a certificate that went bad since",
     ),
     adds(
+        "server ports ** typed_config delayed_close_timeout",
+        Only(r#""0.020s""#),
+        "instrument: a connection that is held open after bytes that are no HTTP logs nothing until it ends",
+    ),
+    adds(
         "* clusters * typed_extension_protocol_options",
         Only(
             r#"{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
