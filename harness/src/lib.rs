@@ -15,6 +15,7 @@ pub mod mesh;
 pub mod one_or_many;
 pub mod outcome;
 pub mod pki;
+pub mod preflight;
 pub mod probe;
 pub mod reference;
 pub mod report;

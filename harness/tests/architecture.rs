@@ -12,13 +12,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("call", &[]),
     ("one_or_many", &[]),
     ("reference", &["call"]),
-    ("snapshot", &[]),
+    ("snapshot", &["reference"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "pki", "reference"]),
     (
         "istio",
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
+    ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
     ("envoy", &["istio", "probe"]),
     (
@@ -43,7 +44,24 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("claims", &["reference", "scenario"]),
     (
         "report",
-        &["call", "claims", "fault", "istio", "outcome", "probe", "scenario"],
+        &[
+            "audit", "call", "claims", "fault", "istio", "outcome", "probe", "scenario",
+        ],
+    ),
+    (
+        "preflight",
+        &[
+            "audit",
+            "call",
+            "fault",
+            "istio",
+            "mesh",
+            "one_or_many",
+            "outcome",
+            "probe",
+            "scenario",
+            "snapshot",
+        ],
     ),
     (
         "explore",
@@ -70,6 +88,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "istio",
         &["envoy", "mesh", "probe"],
         "a prediction observes nothing",
+    ),
+    (
+        "audit",
+        &["envoy", "mesh", "probe"],
+        "an audit rests on prediction; what is observed confirms it",
     ),
     (
         "probe",

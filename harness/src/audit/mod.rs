@@ -83,11 +83,11 @@ pub enum AuditError {
     },
 }
 
-/// Audits a mesh.
+/// Audits a mesh. Its snapshot is at the current release then.
 ///
 /// # Errors
 /// When one of the releases does not exist.
-pub fn audit(mut input: Input) -> Result<Report, AuditError> {
+pub fn audit(input: &mut Input) -> Result<Report, AuditError> {
     let releases = ReleaseTable::known()?;
     let no_such = |release: &Version| AuditError::NoSuchRelease {
         release: release.clone(),
@@ -100,7 +100,7 @@ pub fn audit(mut input: Input) -> Result<Report, AuditError> {
     let (current, current_from) = match &input.current {
         Some(current) if releases.has(current) => (current.clone(), None),
         Some(current) => return Err(no_such(current)),
-        None => current_release(&input, releases),
+        None => current_release(input, releases),
     };
     input.snapshot.release = current.clone();
     let upgrade = Upgrade {

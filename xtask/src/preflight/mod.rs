@@ -2,19 +2,26 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use meshproof::audit::{AuditError, Baseline, Input, Report, Severity, audit};
+use meshproof::envoy::binary::{Overrides, TerminalProgress};
 use meshproof::istio::releases;
+use meshproof::mesh::{Settings, sweep};
+use meshproof::preflight::{ReplayError, replay};
 use meshproof::report::audit as forms;
 use meshproof::snapshot::{Mixed, Snapshot};
 use semver::Version;
 
 use crate::exit::{BadInput, Exit};
+use crate::interrupt::Interruptible;
 
 const DAY: Duration = Duration::from_hours(24);
+/// Each takes a fraction of a second at each release.
+const MOST_REPLAYED: usize = 20;
 
 /// Say what of a mesh is broken now, what an upgrade will break, and why.
 #[derive(Args, Debug)]
@@ -64,6 +71,14 @@ pub(crate) struct Preflight {
     #[arg(long)]
     allow_incomplete: bool,
 
+    /// Make the risky calls on real Envoys of both releases
+    #[arg(long)]
+    replay: bool,
+
+    /// Where scenarios of replayed calls are written [default: target/preflight in the current folder]
+    #[arg(long, value_name = "DIR", requires = "replay")]
+    scenarios: Option<PathBuf>,
+
     /// How to print the report
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -96,10 +111,14 @@ enum Output {
 
 impl Preflight {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let report = audit(self.input()?).map_err(|error| match error {
+        let mut input = self.input()?;
+        let mut report = audit(&mut input).map_err(|error| match error {
             AuditError::NoSuchRelease { .. } => bad(error),
             AuditError::Data(_) => error.into(),
         })?;
+        if self.replay && !self.replay(&input, &mut report)? {
+            return Ok(Exit::Interrupted);
+        }
         match self.print(&report) {
             // The reader has seen enough: `| head`.
             Err(error)
@@ -153,6 +172,29 @@ impl Preflight {
             horizon: DAY * self.expires_within,
             baseline,
         })
+    }
+
+    /// Whether it came to its end.
+    fn replay(&self, input: &Input, report: &mut Report) -> anyhow::Result<bool> {
+        let interruptible = Interruptible::new()?;
+        let settings = Settings {
+            overrides: Overrides::default(),
+            keep: false,
+            recording: None,
+            progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
+        };
+        let swept = sweep();
+        tracing::info!(directories = swept.len(), "removed what killed runs left behind");
+        let folder = self
+            .scenarios
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("target/preflight"));
+        let replayed = replay(report, &input.snapshot, &settings, &folder, MOST_REPLAYED);
+        match interruptible.run(replayed)? {
+            None => Ok(false),
+            Some(Err(ReplayError::Mesh(error))) => Err(error.into()),
+            Some(replayed) => Ok(replayed.map(|()| true)?),
+        }
     }
 
     fn print(&self, report: &Report) -> anyhow::Result<()> {

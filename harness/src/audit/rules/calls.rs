@@ -66,7 +66,11 @@ pub(super) const FAIL_NOW: Rule = Rule {
     check: Check::Failing(|group, _| {
         // What an application speaks is in no object: its declarations contradict each other, which is all that is known.
         let is_guess = group.now.id == OutcomeId::ProtocolMismatch;
-        Some(if is_guess { Severity::Medium } else { Severity::High })
+        Some(if is_guess {
+            Severity::Medium
+        } else {
+            Severity::High
+        })
     }),
 };
 

@@ -114,7 +114,10 @@ pub(super) const HEADLESS: Rule = Rule {
             RuleId::AutoMtlsPassthrough,
             RuleId::AutoMtlsPassthroughEndpointWithoutSidecar,
         ];
-        let is_mismatch = matches!(group.now.id, OutcomeId::PlaintextToStrict | OutcomeId::TlsToPlaintext);
+        let is_mismatch = matches!(
+            group.now.id,
+            OutcomeId::PlaintextToStrict | OutcomeId::TlsToPlaintext
+        );
         (is_mismatch && group.rests_on(&rules)).then_some(Severity::High)
     }),
 };

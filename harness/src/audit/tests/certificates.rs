@@ -310,7 +310,8 @@ fn hazards_look_at_the_authority() {
         "annotations": {"sidecar.istio.io/proxyImage": "istio/proxyv2:1.24.0"}}, "spec": {"containers": [{"name": "app"}]}});
     let malformed = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio-ca-root-cert", "namespace": "shop"},
         "data": {"root-cert.pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}});
-    let cases: [(&str, &str, &str, Vec<Value>, Vec<Value>); 7] = [
+    type Case = (&'static str, &'static str, &'static str, Vec<Value>, Vec<Value>);
+    let cases: [Case; 7] = [
         (
             "hazard.rootca-single",
             "1.24.3",
@@ -366,7 +367,7 @@ fn hazards_look_at_the_authority() {
             let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
             let mut input = super::input(&documents.join("\n---\n"));
             (input.current, input.target) = (Some(from.parse().unwrap()), to.parse().unwrap());
-            crate::audit::audit(input).unwrap()
+            crate::audit::audit(&mut input).unwrap()
         };
         assert!(codes(&at(&hit)).contains(&code), "{code}");
         assert!(!codes(&at(&near)).contains(&code), "near {code}");

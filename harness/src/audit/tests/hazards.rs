@@ -37,7 +37,7 @@ fn each_trigger_is_met_by_its_case_and_not_by_what_comes_near() {
             let mut input = input(&format!("{CLEAN}---\n{text}"));
             input.current = case.from.clone();
             input.target = case.to.clone().unwrap();
-            let report = audit(input).unwrap();
+            let report = audit(&mut input).unwrap();
             let code = format!("hazard.{}", case.id);
             let check = report.checks.iter().find(|it| it.code == code);
             check.map(|it| it.status)

@@ -35,7 +35,7 @@ fn input(text: &str) -> Input {
 }
 
 fn report(text: &str) -> Report {
-    audit(input(text)).unwrap()
+    audit(&mut input(text)).unwrap()
 }
 
 /// The codes found, each once.

@@ -29,7 +29,7 @@ fn of(text: &str, istio: Option<&Version>, to: Option<&Version>) -> Report {
     let mut input = input(&format!("{CLEAN}---\n{text}"));
     input.current = istio.cloned().or(input.current);
     input.target = to.cloned().unwrap_or(input.target);
-    audit(input).unwrap()
+    audit(&mut input).unwrap()
 }
 
 #[test]
@@ -102,10 +102,22 @@ fn a_clean_mesh_has_no_finding_but_what_is_worth_knowing() {
 }
 
 #[test]
+fn a_generated_mesh_in_which_nothing_is_wrong_has_no_finding_either() {
+    let report = report(&crate::bench::clean_mesh(120, 60));
+    let above: Vec<_> = report
+        .findings
+        .iter()
+        .filter(|it| it.severity > Severity::Info)
+        .collect();
+    assert!(above.is_empty(), "{above:#?}");
+    assert!(report.incomplete.is_empty() && report.calls.is_empty());
+}
+
+#[test]
 fn a_release_that_does_not_exist_is_answered_with_one_that_does() {
     let mut bad = input(CLEAN);
     bad.target = Version::new(1, 31, 7);
-    let error = audit(bad).unwrap_err();
+    let error = audit(&mut bad).unwrap_err();
     assert!(matches!(error, AuditError::NoSuchRelease { .. }));
     assert_eq!(
         error.to_string(),
@@ -118,7 +130,7 @@ fn the_current_release_is_what_the_input_says_or_the_minor_before() {
     let current = |text: &str| {
         let mut input = input(&format!("{CLEAN}---\n{text}"));
         input.current = None;
-        let report = audit(input).unwrap();
+        let report = audit(&mut input).unwrap();
         (report.current.to_string(), report.current_from.unwrap())
     };
     let (release, from) = current("");
@@ -155,7 +167,7 @@ fn a_baseline_accepts_until_its_day_and_tells_what_it_no_longer_needs() {
             PLAIN_TO_STRICT.replace("ANNOTATIONS", "")
         ));
         input.baseline = Baseline::from_yaml(baseline, "baseline.yaml").unwrap();
-        let report = audit(input).unwrap();
+        let report = audit(&mut input).unwrap();
         (
             report.accepted.len(),
             report.worst() == Some(Severity::High),

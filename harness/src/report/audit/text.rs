@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::help;
-use crate::audit::{Check, Finding, Report, Severity, Status};
+use crate::audit::{Category, Check, Finding, Report, Severity, Status};
 
 /// The report for people: one line a check by category, then what was found, worst first.
 #[must_use]
@@ -107,7 +107,13 @@ fn line(check: &Check, report: &Report) -> String {
         (Status::Found, Some(Severity::Info)) => "i",
         (Status::Found, None) | (Status::Passed, _) => "√",
     };
-    let mut line = format!("{mark} {}", check.title);
+    // A rule's title says what is in order, a hazard's what is not.
+    let answer = match (check.category, check.status) {
+        (Category::Hazards, Status::Found) => "applies: ",
+        (Category::Hazards, Status::Passed) => "does not apply: ",
+        _ => "",
+    };
+    let mut line = format!("{mark} {answer}{}", check.title);
     if !check.needs.is_empty() && check.status == Status::CannotTell {
         let _ = write!(line, "\n    cannot tell: needs {}", check.needs.join("; "));
     }
