@@ -14,11 +14,11 @@ use semver::Version;
 
 use crate::audit::{Replayed, Report, RiskyCall};
 use crate::call::Call;
-use crate::fault::Conditions;
 use crate::istio::Topology;
 use crate::mesh::{Desired, Mesh, MeshError, Settings, Tier};
 use crate::outcome::{Outcome, OutcomeId};
 use crate::probe::classify;
+use crate::scenario::State;
 use crate::snapshot::Snapshot;
 
 /// Why calls could not be made again.
@@ -115,9 +115,11 @@ async fn make(
     snapshot: &Snapshot,
     release: &Version,
 ) -> Result<Outcome, MeshError> {
+    let mut state = State::empty(release.clone());
+    state.topology = at(snapshot, release);
     mesh.apply(Desired {
-        topology: Arc::new(at(snapshot, release)),
-        conditions: Conditions::default(),
+        conditions: state.conditions(),
+        topology: Arc::new(state.topology),
         calls: vec![call.clone()],
         reuse_connections: false,
     })

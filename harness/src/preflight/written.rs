@@ -63,7 +63,10 @@ pub(super) fn scenario(
         "kind": "Scenario",
         "metadata": {
             "name": name,
-            "title": format!("{}, then {}", risky.now, risky.then),
+            "title": match risky.now.agrees_with(&risky.then) {
+                true => format!("Ends as {}", risky.now),
+                false => format!("Ends as {}, then as {}", risky.now, risky.then),
+            },
             "description": format!(
                 "Found by preflight from {} to {} ({}). Run it with --istio {} too.",
                 report.current, report.target, risky.findings.join(", "), report.target

@@ -153,8 +153,7 @@ impl Document<'_> {
     }
 
     fn read_objects(&self, file: &str, found: &mut Vec<(Object, Source)>) -> Result<(), Box<YamlError>> {
-        let envelope: Envelope = self.read(file)?;
-        let (Some(api_version), Some(kind)) = (envelope.api_version, envelope.kind) else {
+        let Some((api_version, kind)) = self.envelope(file)? else {
             return Err(self.error(
                 file,
                 self.line(),
@@ -162,13 +161,38 @@ impl Document<'_> {
                 "no Kubernetes object: `apiVersion` or `kind` is missing".to_owned(),
             ));
         };
-        let (api_version, kind) = (api_version.value, kind.value);
         if kind == "List" || (kind.ends_with("List") && self.has_items(file)) {
             return self.read_list(file, found);
         }
         let object = read_kind(&api_version, &kind, &mut ByDocument { document: self, file })?;
         found.push((object, self.source(file, self.line())));
         Ok(())
+    }
+
+    /// `apiVersion` and `kind`, where the document has both.
+    fn envelope(&self, file: &str) -> Result<Option<(String, String)>, Box<YamlError>> {
+        if let (Some(api_version), Some(kind)) = (self.plain_key("apiVersion"), self.plain_key("kind")) {
+            return Ok(Some((api_version.to_owned(), kind.to_owned())));
+        }
+        let envelope: Option<Envelope> = self.read(file)?;
+        let both = envelope.and_then(|it| Some((it.api_version?, it.kind?)));
+        Ok(both.map(|(api_version, kind)| (api_version.value, kind.value)))
+    }
+
+    /// The value of a key that stands at the start of a line and is a plain word, as in nearly every manifest. Reading a
+    /// document once more for two words takes as long as reading it. What is inside of a value never starts a line.
+    fn plain_key(&self, key: &str) -> Option<&str> {
+        let mut values = self
+            .text
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+        let value = values.next()?.trim();
+        let is_plain = !value.eq_ignore_ascii_case("null")
+            && value.starts_with(|c: char| c.is_ascii_alphabetic())
+            && value
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-'));
+        (is_plain && values.next().is_none()).then_some(value)
     }
 
     fn read_mixed(&self, file: &str, found: &mut Mixed) -> Result<(), Box<YamlError>> {

@@ -4,6 +4,7 @@
 
 mod endings;
 mod machine;
+mod preflight;
 mod session;
 mod usage;
 mod verdicts;
