@@ -42,10 +42,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("claims", &["reference", "scenario"]),
+    ("symptom", &["call", "outcome", "probe"]),
     (
         "report",
         &[
-            "audit", "call", "claims", "fault", "istio", "outcome", "probe", "scenario",
+            "audit", "call", "claims", "fault", "istio", "outcome", "probe", "scenario", "symptom",
         ],
     ),
     (
