@@ -1,7 +1,7 @@
 //! Preflight: what of a mesh is broken now, what an upgrade will break, and why.
 //!
 //! [`audit`] looks at a snapshot with every one of [`RULES`], and at the [`hazards`] on the way from the current to the
-//! target release. Calls are judged by the one prediction engine ([`crate::istio::predict`]) alone; no rule resolves policy
+//! target release. Calls are judged by the one prediction engine ([`crate::istio::predict()`]) alone; no rule resolves policy
 //! itself.
 //!
 //! To add a rule: a constant in the file of its subject below `rules/`, and its line in `rules/mod.rs`. To add a hazard:

@@ -46,7 +46,7 @@ fn what_is_found_names_file_and_line_and_remedy() {
     for part in [
         "× no DestinationRule sends plaintext to a STRICT server",
         "high    policy.disable-to-strict  DestinationRule/shop/plain (",
-        "mesh.yaml:25)",
+        "mesh.yaml:24)",
         "remedy: Remove trafficPolicy.tls",
         "docs/audit.md#policydisable-to-strict",
         "to go back: ",
