@@ -3,6 +3,7 @@
 //! Data flows one way: inputs → [`snapshot`] → [`istio`] (policy, prediction) → [`mesh`] → [`probe`] →
 //! [`outcome`] → verdict ([`scenario`]) → [`report`].
 
+pub mod audit;
 pub mod bench;
 pub mod call;
 pub mod claims;
@@ -14,6 +15,7 @@ pub mod mesh;
 pub mod one_or_many;
 pub mod outcome;
 pub mod pki;
+pub mod preflight;
 pub mod probe;
 pub mod reference;
 pub mod report;

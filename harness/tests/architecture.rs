@@ -12,13 +12,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("call", &[]),
     ("one_or_many", &[]),
     ("reference", &["call"]),
-    ("snapshot", &[]),
+    ("snapshot", &["reference"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
     (
         "istio",
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
+    ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
     ("envoy", &["fault", "istio", "probe"]),
     (
@@ -47,7 +48,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
-            "call", "claims", "fault", "istio", "outcome", "probe", "scenario", "symptom",
+            "audit", "call", "claims", "fault", "istio", "outcome", "probe", "scenario", "symptom",
+        ],
+    ),
+    (
+        "preflight",
+        &[
+            "audit",
+            "call",
+            "fault",
+            "istio",
+            "mesh",
+            "one_or_many",
+            "outcome",
+            "probe",
+            "scenario",
+            "snapshot",
         ],
     ),
     (
@@ -75,6 +91,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "istio",
         &["envoy", "mesh", "probe"],
         "a prediction observes nothing",
+    ),
+    (
+        "audit",
+        &["envoy", "mesh", "probe"],
+        "an audit rests on prediction; what is observed confirms it",
     ),
     (
         "probe",

@@ -10,6 +10,7 @@ mod explore;
 mod interrupt;
 mod output;
 mod predict;
+mod preflight;
 mod release;
 mod scenario;
 mod setup;
@@ -34,6 +35,8 @@ enum Command {
     Scenario(scenario::Scenario),
     /// Predict what becomes of calls, and which objects decide it
     Predict(predict::Predict),
+    /// Say what of a mesh is broken now, and what an upgrade will break
+    Preflight(preflight::Preflight),
     /// Run what bears on the claims of two documents, and tell what is so
     Claims(claims::Claims),
     /// Show what differs between two runs
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
+        Command::Preflight(command) => command.run(),
         Command::Claims(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Suite(command) => command.run(),

@@ -1,5 +1,6 @@
 //! Results for people and machines.
 
+pub mod audit;
 mod catalogue;
 mod claims;
 mod comparison;

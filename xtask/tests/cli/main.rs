@@ -5,6 +5,7 @@
 mod claims;
 mod endings;
 mod machine;
+mod preflight;
 mod session;
 mod usage;
 mod verdicts;

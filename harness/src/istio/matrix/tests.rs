@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use semver::Version;
 
-use super::{CallShape, Decider, Matrix, Verdict, differences, predict_all};
+use super::{CallShape, Decider, Matrix, Verdict, differences, joint, predict_all};
 use crate::call::{CallKind, Payload, WorkloadName};
 use crate::fault::{Conditions, Obstacle, TlsLimits, TlsVersion};
 use crate::istio::{RuleId, Topology, predict};
@@ -321,6 +321,28 @@ proptest! {
                 prop_assert_eq!(grouped, &single, "{:?}", matrix.call(caller, column));
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None,
+        rng_seed: RngSeed::Fixed(20_261_122), ..ProptestConfig::with_cases(100) })]
+
+    #[test]
+    fn two_matrices_held_together_have_every_call_once(text in mesh()) {
+        let of = |minor| {
+            let mut snapshot = Snapshot::new(Version::new(1, minor, 0));
+            snapshot.add_yaml(&text, "mesh.yaml").unwrap();
+            predict_all(&Topology::new(&snapshot, None), &Conditions::default(), &CallShape::default())
+        };
+        let (one, other) = (of(23), of(31));
+        let mut counted: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        for cell in one.cells() {
+            let of = |matrix: &Matrix| matrix.verdict_index(cell.caller, cell.column);
+            *counted.entry((of(&one), of(&other))).or_default() += 1;
+        }
+        let found: BTreeMap<_, _> = joint(&one, &other).into_iter().map(|it| (it.verdicts, it.calls)).collect();
+        prop_assert_eq!(found, counted);
     }
 }
 

@@ -57,6 +57,10 @@ pub struct HttpRoute {
     pub delegate: Option<Value>,
     /// Faults to inject.
     pub fault: Option<Value>,
+    /// What is tried again.
+    pub retries: Option<Value>,
+    /// Host and path in place of those called.
+    pub rewrite: Option<Value>,
 }
 
 /// `TCPRoute`.
