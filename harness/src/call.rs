@@ -167,6 +167,20 @@ pub enum Payload {
     Tcp,
 }
 
+/// What calls share with those before them. Sharing hides faults; that is what it is for here.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Connections {
+    /// Nothing: every call makes a new connection with a full handshake.
+    #[default]
+    Fresh,
+    /// TLS sessions: every call makes a new connection, and resumes the session of an earlier one where both ends
+    /// still can. No certificate is shown then.
+    Resume,
+    /// Connections and TLS sessions, as istiod leaves it to proxies (keep-alive).
+    Reuse,
+}
+
 /// One call to make, predict or recognise.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Call {

@@ -374,6 +374,7 @@ impl SecretDiscoveryService for Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::Connections;
     use crate::envoy::config::{Instruments, inbound_passthrough};
 
     #[tokio::test]
@@ -382,7 +383,7 @@ mod tests {
         let control = ControlPlane::start(&folder.path().join("xds")).unwrap();
         let instruments = Instruments {
             access_log: "/run/access.log".into(),
-            reuse_connections: false,
+            connections: Connections::Fresh,
         };
         let told = || Resources {
             clusters: vec![inbound_passthrough(&instruments)],

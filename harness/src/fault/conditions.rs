@@ -210,6 +210,17 @@ impl Replay {
                     holder.bundle.retain(|root| root.0 != retired.root)
                 });
             }
+            Rotation::Cutover(cutover) => {
+                let root = RootName(cutover.root.clone());
+                self.credentials.roots.entry(root.clone()).or_default();
+                self.each(targets, |holder, authority, identity| {
+                    authority.move_to(Some(&cutover.root));
+                    holder.bundle = vec![root.clone()];
+                    holder.identity = identity.to_owned();
+                    holder.leaf = Validity::Current;
+                    holder.serve(authority);
+                });
+            }
             Rotation::Leaf(reissued) => self.each(targets, |holder, authority, identity| {
                 authority.move_to(reissued.root.as_deref());
                 holder.identity = identity.to_owned();

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::mesh::{Requests, Tally};
 use crate::outcome::Outcome;
 use crate::probe::Evidence;
 use crate::probe::evidence::ProxyEvidence;
 use crate::scenario::Expected;
-use crate::scenario::verdict::{CallResult, Cause, PhaseResult, ScenarioResult, UndecidedClaim, Verdict};
+use crate::scenario::verdict::{
+    CallResult, Cause, LoadResult, LoadStep, PhaseResult, ScenarioResult, UndecidedClaim, Verdict,
+};
 
 /// Renders results, with colour only where the reader is a terminal.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,10 @@ impl Text {
         }
         if phase.millis > 0.0 {
             let _ = write!(text, " ({:.0} ms)", phase.millis);
+        }
+        for load in &phase.loads {
+            text.push('\n');
+            text.push_str(&self.load(load, reproduce));
         }
         for call in &phase.calls {
             text.push('\n');
@@ -90,6 +97,29 @@ impl Text {
         text
     }
 
+    fn load(self, load: &LoadResult, reproduce: &str) -> String {
+        let short = load.id.rsplit("::").next().unwrap_or(&load.id);
+        let mut text = format!(
+            "    {} {short}  {} of {} requests failed",
+            self.verdict(load.verdict),
+            load.failed(),
+            load.made()
+        );
+        if load.verdict != Verdict::Falsified {
+            return text;
+        }
+        let _ = write!(text, "\n        at         {}", load.location);
+        let _ = write!(text, "\n        expected   {} to fail", load.expected);
+        if load.cause == Some(Cause::Prediction) {
+            text.push_str("\n        the expectation holds, the prediction does not");
+        }
+        for step in &load.steps {
+            let _ = write!(text, "\n        {}", load_step(step));
+        }
+        let _ = write!(text, "\n        repeat     {reproduce} --only '{}'", load.id);
+        text
+    }
+
     fn verdict(self, verdict: Verdict) -> String {
         let word = format!("{verdict:<9}");
         if !self.colour {
@@ -132,6 +162,36 @@ pub fn summary(results: &[ScenarioResult]) -> String {
             }
             _ => {}
         }
+    }
+    text
+}
+
+/// What became of requests on the way into a state and in it, and what the caller of the first failure saw.
+fn load_step(step: &LoadStep) -> String {
+    let requests = |requests: &Requests| {
+        let answers = requests
+            .answers
+            .iter()
+            .map(|(answer, count)| format!("{count} {answer}"));
+        match requests.made {
+            0 => "none".to_owned(),
+            _ => answers.collect::<Vec<_>>().join(", "),
+        }
+    };
+    let Tally { changing, in_force } = &step.tally;
+    let mut text = format!(
+        "step       {}: {} meanwhile, {} in force; predicted {}",
+        step.name,
+        requests(changing),
+        requests(in_force),
+        undecided(&step.predicted)
+    );
+    if let Some(failure) = changing
+        .first_failure
+        .as_ref()
+        .or(in_force.first_failure.as_ref())
+    {
+        let _ = write!(text, "\n                   first failure {}", json(failure));
     }
     text
 }

@@ -11,12 +11,14 @@ pub mod diagnostic;
 mod draft;
 mod expand;
 mod explain;
+mod failures;
 pub mod format;
 mod load;
 mod run;
 mod schema;
 mod state;
 mod structure;
+mod under_load;
 pub mod verdict;
 mod walk;
 mod wording;
@@ -26,6 +28,7 @@ pub use catalogue::{Catalogue, Entry, NoWorkspace, workspace_root};
 pub use diagnostic::{Diagnostic, SourceText};
 pub use expand::{ExpandError, Expected, ExpectedCall, expand};
 pub use explain::explain;
+pub use failures::{FailureBounds, Failures, SomeFailures};
 pub use format::{Expectation, Phase, ScenarioFile};
 pub use load::{Scenario, load};
 pub use run::{
@@ -34,3 +37,4 @@ pub use run::{
 };
 pub use schema::{SCHEMA_FILE, json_schema, json_schema_text};
 pub use state::{Causes, State, StateError, expects_a_refusal};
+pub use under_load::{LoadedCall, PlannedLoad};

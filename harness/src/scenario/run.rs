@@ -7,8 +7,11 @@ use std::time::Instant;
 
 use semver::Version;
 
-use super::format::Connections;
-use super::verdict::{CallResult, PhaseResult, ScenarioResult, UndecidedClaim, Verdict, judge, worst};
+use super::state::actions;
+use super::under_load::{self, LoadedCall, PlannedLoad, as_shared, is_under_load};
+use super::verdict::{
+    CallResult, LoadResult, PhaseResult, ScenarioResult, UndecidedClaim, Verdict, judge, worst,
+};
 use super::{Causes, ExpandError, ExpectedCall, Scenario, State, StateError, expand};
 use crate::envoy::binary::Provenance;
 use crate::istio::predict;
@@ -74,6 +77,8 @@ pub struct PlannedPhase {
     pub name: String,
     /// The names of active faults.
     pub faults: Vec<String>,
+    /// The load to bring it there under.
+    pub load: Option<PlannedLoad>,
     /// The state to bring the mesh into, with the calls to make.
     pub desired: Desired,
     /// The calls with what is expected and predicted of them.
@@ -100,34 +105,67 @@ pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>,
     let mut phases = Vec::new();
     let mut ids = Vec::new();
     for (index, phase) in scenario.file.spec.phases.iter().enumerate() {
-        state.advance(scenario, index, options.causes)?;
+        let under_load = is_under_load(phase);
+        let mut states = Vec::new();
+        if under_load {
+            states.push(("before".to_owned(), state.clone()));
+        }
+        for action in actions(scenario, index, options.causes) {
+            state.take(scenario, index, options.causes, action)?;
+            if under_load {
+                states.push((action.to_string(), state.clone()));
+            }
+        }
         let conditions = state.conditions();
-        let expected = expand(
-            &scenario.id_prefix(index),
-            &phase.expect,
-            &state.topology,
-            Some(options.tier),
-        )?;
+        let prefix = scenario.id_prefix(index);
+        let mut expected = expand(&prefix, &phase.expect, &state.topology, Some(options.tier))?;
+        let mut load = under_load.then(|| {
+            under_load::plan(&prefix, phase, &expected, &states, |expectation| {
+                location(scenario, index, expectation)
+            })
+        });
         ids.extend(expected.iter().map(|call| call.id.clone()));
+        ids.extend(
+            load.iter()
+                .flat_map(|load| &load.calls)
+                .map(|load| load.id.clone()),
+        );
+        if let Some(only) = &options.only {
+            expected.retain(|call| call.id == *only);
+            // What load did before a call may decide what becomes of it.
+            let wanted = |loaded: &LoadedCall| {
+                let of_call = |call: &ExpectedCall| under_load::id(&prefix, &call.call) == loaded.id;
+                loaded.id == *only || expected.iter().any(of_call)
+            };
+            if let Some(load) = &mut load {
+                load.calls.retain(wanted);
+            }
+        }
+        let load = load.filter(|load| !load.calls.is_empty());
         let calls: Vec<PlannedCall> = expected
             .into_iter()
-            .filter(|call| options.only.as_ref().is_none_or(|only| *only == call.id))
-            .map(|expected| PlannedCall {
-                predicted: predict(&state.topology, &conditions, &expected.call).outcome,
-                location: location(scenario, index, expected.expectation),
-                expected,
+            .map(|expected| {
+                let prediction = predict(&state.topology, &conditions, &expected.call);
+                PlannedCall {
+                    predicted: as_shared(prediction.outcome, phase.connections),
+                    location: location(scenario, index, expected.expectation),
+                    expected,
+                }
             })
             .collect();
-        let found = options.only.is_some() && !calls.is_empty();
+        let found = options.only.is_some() && !(calls.is_empty() && load.is_none());
+        let loaded = load.iter().flat_map(|load| &load.calls);
+        let made = calls.iter().map(|call| &call.expected.call);
         phases.push(PlannedPhase {
             name: phase.name.clone(),
             faults: state.faults_in_effect(),
             desired: Desired {
                 topology: Arc::new(state.topology.clone()),
                 conditions,
-                calls: calls.iter().map(|call| call.expected.call.clone()).collect(),
-                reuse_connections: phase.connections == Connections::Reuse,
+                calls: made.chain(loaded.map(|load| &load.call)).cloned().collect(),
+                connections: phase.connections,
             },
+            load,
             calls,
         });
         if found {
@@ -229,7 +267,7 @@ pub async fn run(
         verdict: worst(
             phases
                 .iter()
-                .filter(|phase| !phase.calls.is_empty())
+                .filter(|phase| !(phase.calls.is_empty() && phase.loads.is_empty()))
                 .map(|phase| phase.verdict),
         ),
         reason: None,
@@ -286,7 +324,13 @@ pub fn not_run(scenario: &Scenario, options: &Options, reason: String) -> Scenar
 async fn run_phase(mesh: &mut dyn Mesh, planned: PlannedPhase) -> Result<PhaseResult, RunError> {
     let started = Instant::now();
     let topology = Arc::clone(&planned.desired.topology);
-    mesh.apply(planned.desired).await?;
+    let loads = match planned.load {
+        Some(load) => under_load::run(mesh, load, planned.desired).await?,
+        None => {
+            mesh.apply(planned.desired).await?;
+            Vec::new()
+        }
+    };
     let mut calls = Vec::new();
     for call in planned.calls {
         let started = Instant::now();
@@ -303,15 +347,23 @@ async fn run_phase(mesh: &mut dyn Mesh, planned: PlannedPhase) -> Result<PhaseRe
     }
     Ok(PhaseResult {
         name: planned.name,
-        verdict: worst(calls.iter().map(|call| call.verdict)),
+        verdict: verdict_on(&calls, &loads),
         faults: planned.faults,
+        loads,
         calls,
         millis: millis(started),
     })
 }
 
+fn verdict_on(calls: &[CallResult], loads: &[LoadResult]) -> Verdict {
+    let of_loads = loads.iter().map(|load| load.verdict);
+    worst(calls.iter().map(|call| call.verdict).chain(of_loads))
+}
+
 fn predicted_phase(planned: PlannedPhase) -> PhaseResult {
     let domain = planned.desired.topology.mesh.cluster_domain.clone();
+    let loads = planned.load.map(|load| under_load::predict_only(load, &domain));
+    let loads = loads.unwrap_or_default();
     let calls: Vec<CallResult> = planned
         .calls
         .into_iter()
@@ -328,8 +380,9 @@ fn predicted_phase(planned: PlannedPhase) -> PhaseResult {
         .collect();
     PhaseResult {
         name: planned.name,
-        verdict: worst(calls.iter().map(|call| call.verdict)),
+        verdict: verdict_on(&calls, &loads),
         faults: planned.faults,
+        loads,
         calls,
         millis: 0.0,
     }

@@ -1,15 +1,17 @@
 //! The state of the mesh from phase to phase: objects, topology, and what was done to its certificates.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use semver::Version;
 
 use super::format::HEAL_ALL;
-use super::{Phase, Scenario};
+use super::{Expectation, Phase, Scenario};
 use crate::call::WorkloadName;
 use crate::fault::{Conditions, Fault, History, Rotation};
 use crate::istio::Topology;
+use crate::one_or_many::OneOrMany;
 use crate::reference::ReferenceError;
 use crate::snapshot::{LoadError, NoSuchObject, NotAnObjectRef, ObjectRef, Snapshot};
 
@@ -30,7 +32,8 @@ pub enum Causes {
     /// As written.
     #[default]
     Present,
-    /// Left out: every `inject`, and the `delete`, `manifests` and `apply` of phases that expect a refusal.
+    /// Left out: every `inject`, and the `delete`, `manifests`, `apply` and `rotate` of phases that expect a refusal or a
+    /// lost request.
     LeftOut,
 }
 
@@ -81,22 +84,31 @@ impl State {
     /// # Errors
     /// When an action cannot be done; a loaded scenario has none such.
     pub fn advance(&mut self, scenario: &Scenario, index: usize, causes: Causes) -> Result<(), StateError> {
-        let Some(phase) = scenario.file.spec.phases.get(index) else {
-            return Ok(());
-        };
-        if causes == Causes::Present || !expects_a_refusal(phase) {
-            self.change_objects(scenario, phase, index, causes)?;
+        for action in actions(scenario, index, causes) {
+            self.take(scenario, index, causes, action)?;
         }
-        for name in phase.heal.iter().flatten() {
-            self.heal(name);
-        }
-        if causes == Causes::Present {
-            for fault in &phase.inject {
-                self.inject(fault)?;
+        Ok(())
+    }
+
+    /// Takes one of the [`actions`] of a phase.
+    pub(super) fn take(
+        &mut self,
+        scenario: &Scenario,
+        index: usize,
+        causes: Causes,
+        action: Action<'_>,
+    ) -> Result<(), StateError> {
+        match action {
+            Action::Change(phase) => self.change_objects(scenario, phase, index, causes)?,
+            Action::Heal(names) => names.iter().for_each(|name| {
+                self.heal(name);
+            }),
+            Action::Inject(faults) => {
+                for fault in faults {
+                    self.inject(fault)?;
+                }
             }
-        }
-        for step in &phase.rotate {
-            self.rotate(step)?;
+            Action::Rotate(step) => self.rotate(step)?,
         }
         Ok(())
     }
@@ -187,11 +199,55 @@ impl State {
     }
 }
 
-/// Whether a phase expects a call not to be delivered.
+/// Something a phase does that comes into force at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action<'a> {
+    /// Changes of objects, together.
+    Change(&'a Phase),
+    /// Faults that end, together.
+    Heal(&'a OneOrMany<String>),
+    /// Faults that begin, together.
+    Inject(&'a [Fault]),
+    /// One step of a rotation.
+    Rotate(&'a Rotation),
+}
+
+impl fmt::Display for Action<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Change(_) => f.write_str("objects"),
+            Self::Heal(names) => write!(f, "heal {names}"),
+            Self::Inject(faults) => {
+                let names: Vec<&str> = faults.iter().map(Fault::name).collect();
+                write!(f, "inject {}", names.join(", "))
+            }
+            Self::Rotate(step) => write!(f, "rotate {step}"),
+        }
+    }
+}
+
+/// What a phase does, in the order of the format.
+pub(super) fn actions(scenario: &Scenario, index: usize, causes: Causes) -> Vec<Action<'_>> {
+    let Some(phase) = scenario.file.spec.phases.get(index) else {
+        return Vec::new();
+    };
+    let mut actions = Vec::new();
+    let whole = causes == Causes::Present || !expects_a_refusal(phase);
+    if whole && !(phase.delete.is_empty() && phase.manifests.is_empty() && phase.apply.is_empty()) {
+        actions.push(Action::Change(phase));
+    }
+    actions.extend(phase.heal.as_ref().map(Action::Heal));
+    if causes == Causes::Present && !phase.inject.is_empty() {
+        actions.push(Action::Inject(&phase.inject));
+    }
+    if whole {
+        actions.extend(phase.rotate.iter().map(Action::Rotate));
+    }
+    actions
+}
+
+/// Whether a phase expects a call not to be delivered, or requests to fail.
 #[must_use]
 pub fn expects_a_refusal(phase: &Phase) -> bool {
-    phase
-        .expect
-        .iter()
-        .any(|expectation| !expectation.outcome.is_delivered())
+    phase.expect.iter().any(Expectation::expects_failure)
 }

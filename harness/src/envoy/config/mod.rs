@@ -31,6 +31,8 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
+use crate::call::Connections;
+
 /// Everything one proxy is sent over ADS.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Resources {
@@ -49,8 +51,8 @@ pub(crate) struct Resources {
 pub(crate) struct Instruments {
     /// Where our own access log goes.
     pub(crate) access_log: PathBuf,
-    /// Let connections and TLS sessions be reused, as a real mesh does. Off, every request makes a full handshake.
-    pub(crate) reuse_connections: bool,
+    /// What requests share. In a real mesh they share connections; unless they do here, each makes one of its own.
+    pub(crate) connections: Connections,
 }
 
 /// What a server demands of mesh mTLS beyond a certificate of a trusted root.

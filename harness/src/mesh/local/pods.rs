@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use semver::Version;
 use tokio::task::JoinSet;
 
-use crate::call::PodName;
+use crate::call::{Connections, PodName};
 use crate::envoy::binary::{EnvoyBinary, Store};
 use crate::envoy::config;
 use crate::envoy::xds::ControlPlane;
@@ -287,11 +287,11 @@ impl Pods {
         caller: &Caller,
         ends: [Option<&PodName>; 2],
         [client_before, server_before]: [Option<Before>; 2],
-        reuse_connections: bool,
+        connections: Connections,
     ) -> Result<Gathered, MeshError> {
         let [client, server] = self.ends(ends);
         let (client, server) = (client.zip(client_before), server.zip(server_before));
-        observe::gather(caller, client, server, reuse_connections).await
+        observe::gather(caller, client, server, connections).await
     }
 
     /// The sidecars at both ends of a call; a pod that calls itself has one, and it is the client's.
@@ -302,6 +302,12 @@ impl Pods {
             .filter_map(|(name, pod)| Some((name, pod.sidecar.as_mut()?)))
             .collect();
         [client, server].map(|pod| sidecars.remove(pod?))
+    }
+
+    /// Every sidecar that runs.
+    pub(super) fn sidecars_mut(&mut self) -> impl Iterator<Item = (&PodName, &mut Sidecar)> {
+        let pods = self.pods.iter_mut();
+        pods.filter_map(|(name, pod)| Some((name, pod.sidecar.as_mut()?)))
     }
 
     #[cfg(test)]
@@ -372,7 +378,7 @@ impl Pod {
         pin: Option<&Pin>,
     ) {
         if let Some(sidecar) = &mut self.sidecar {
-            let instruments = sidecar.instruments(desired.reuse_connections);
+            let instruments = sidecar.instruments(desired.connections);
             let resources = resources::resources(desired, name, places, pin, &instruments);
             sidecar.push(control, resources);
         }
