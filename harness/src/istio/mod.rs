@@ -18,6 +18,7 @@ pub mod policy;
 pub mod predict;
 mod protocol;
 pub mod releases;
+mod route;
 mod rule_id;
 mod service;
 mod topology;

@@ -214,6 +214,10 @@ impl Checker<'_> {
             );
             self.report(at(self, "alpn", message).label("only with `call: raw-tls` or `call: raw-mtls`"));
         }
+        if expectation.call == CallKind::Mirrored && expectation.payload != Payload::Http {
+            let message = "only HTTP requests are mirrored".to_owned();
+            self.report(at(self, "payload", message).label("only with `payload: http`"));
+        }
         if expectation.subset.is_some() && expectation.call != CallKind::App {
             let message = format!(
                 "a call of kind `{}` bypasses the sidecar that knows subsets",

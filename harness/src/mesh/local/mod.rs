@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::call::{Call, CallKind, Connections, Destination, Payload};
+use crate::call::{Call, CallKind, Connections, Destination, Payload, PodName};
 use crate::envoy::xds::ControlPlane;
 use crate::istio::Topology;
 use crate::istio::policy::Discovery;
@@ -108,7 +108,7 @@ impl LocalMesh {
 
     /// Shows the caller's sidecar only the endpoint the call is about, where there are several.
     fn pin(&mut self, desired: &Desired, call: &Call) {
-        if call.kind != CallKind::App {
+        if !call.kind.is_of_application() {
             return;
         }
         let client = call.from.pod(0);
@@ -132,7 +132,7 @@ impl LocalMesh {
                 .ok_or_else(|| MeshError::UnknownWorkload {
                     workload: call.from.clone(),
                 })?;
-        let through_sidecar = call.kind == CallKind::App && client.has_sidecar();
+        let through_sidecar = call.kind.is_of_application() && client.has_sidecar();
         if !resolves(&desired.topology, call, through_sidecar) {
             return Ok(None);
         }
@@ -172,7 +172,7 @@ impl LocalMesh {
             timeout: CALL_TIMEOUT,
         };
         Ok(match call.kind {
-            CallKind::App | CallKind::RawPlaintext => dial::plaintext(&dial).await?,
+            CallKind::App | CallKind::Mirrored | CallKind::RawPlaintext => dial::plaintext(&dial).await?,
             CallKind::RawTls => {
                 let offer = TlsOffer {
                     alpn: call.alpn.clone(),
@@ -197,19 +197,39 @@ impl LocalMesh {
 
     async fn observe(&mut self, desired: &Desired, call: &Call) -> Result<Evidence, MeshError> {
         let nonce = self.next_nonce();
-        let client = (call.kind == CallKind::App).then(|| call.from.pod(0));
+        let client = call.kind.is_of_application().then(|| call.from.pod(0));
         let server = target(&desired.topology, call);
         let server_pod = server.as_ref().map(|(pod, _)| pod.clone());
         self.pods.drain_applications();
         let ends = [client.as_ref(), server_pod.as_ref()];
+        let copies = places::copies(&desired.topology, call);
+        let marks = match copies {
+            Some(_) => Some(quiet::mark(self.pods.sidecars_mut()).await?),
+            None => None,
+        };
         let before = self.pods.mark(ends).await?;
         // The pin; the proxy took it in while it was asked for its counters.
         self.pods.in_force(&self.control).await?;
-        let caller = self.dial(desired, call, &nonce).await?;
+        let mut caller = self.dial(desired, call, &nonce).await?;
+        let mut cluster = None;
+        if let (Some(copies), Some(marks)) = (copies, marks) {
+            // Nobody waits for a copy, so it may come to its end after the call has.
+            let owed = Owed::of_copies(call, copies.clusters, desired.connections);
+            quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
+            cluster = Some(copies.cluster_of_call);
+        }
+        if call.kind == CallKind::Mirrored {
+            // Of its copy a caller sees nothing.
+            caller = Caller::default();
+        }
         let mut gathered = self
             .pods
-            .gather(&caller, ends, before, desired.connections)
+            .gather(&caller, ends, before, desired.connections, cluster.as_deref())
             .await?;
+        if let (CallKind::Mirrored, Some(client)) = (call.kind, &mut gathered.client) {
+            // They are of the call itself; of copies Envoy logs nothing.
+            client.access_log.clear();
+        }
         if gathered.incomplete.is_some() {
             self.run.check_room()?;
         }
@@ -218,7 +238,11 @@ impl LocalMesh {
             server.accepted_trust_domains = desired.topology.trust_domains();
         }
         let seen = self.pods.drain_applications();
-        let application = seen.into_iter().find(|seen| is_of_call(seen, &nonce));
+        // A call and its copy carry the same nonce.
+        let is_there = |pod: &PodName| cluster.is_none() || server_pod.as_ref() == Some(pod);
+        let application = seen
+            .into_iter()
+            .find(|(pod, seen)| is_of_call(seen, &nonce) && is_there(pod));
         Ok(Evidence {
             kind: call.kind,
             payload: call.payload,
@@ -226,7 +250,7 @@ impl LocalMesh {
             instruments: gathered.instruments(),
             client_proxy: gathered.client,
             server_proxy: gathered.server,
-            application: application.map(|seen| seen.application),
+            application: application.map(|(_, seen)| seen.application),
             incomplete: gathered.incomplete,
         })
     }
@@ -259,7 +283,7 @@ impl Mesh for LocalMesh {
         self.pods.left().await;
         if let Some(marks) = marks {
             let owed = Owed::of(&[], desired.connections, &desired.topology);
-            quiet::wait(self.pods.sidecars_mut(), &marks, &owed).await?;
+            quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
         }
         self.desired = Some(desired);
         Ok(())
@@ -297,7 +321,7 @@ impl Mesh for LocalMesh {
         let tallies = load.end().await?;
         if let Some(desired) = &self.desired {
             let owed = Owed::of(&tallies, connections, &desired.topology);
-            quiet::wait(self.pods.sidecars_mut(), &marks, &owed).await?;
+            quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
         }
         Ok(tallies.into_iter().map(|(_, tallies)| tallies).collect())
     }

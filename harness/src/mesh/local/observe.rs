@@ -93,6 +93,14 @@ impl Seen {
         );
     }
 
+    /// Drops what was counted for other outbound clusters than this one.
+    fn keep_cluster(&mut self, cluster: Option<&str>) {
+        let Some(cluster) = cluster else { return };
+        let own = format!("cluster.{cluster};.");
+        self.stats
+            .retain(|name, _| !name.starts_with("cluster.outbound") || name.starts_with(&own));
+    }
+
     fn count(&self, suffix: &str) -> i64 {
         let matching = self.stats.iter().filter(|(name, _)| name.ends_with(suffix));
         matching.map(|(_, count)| count).sum()
@@ -138,12 +146,14 @@ impl Gathered {
     }
 }
 
-/// Waits for the evidence of a call that `caller` is done with.
+/// Waits for the evidence of a call that `caller` is done with. Where the client's sidecar sends to others besides,
+/// `cluster` is the one that the call is about.
 pub(super) async fn gather(
     caller: &Caller,
     mut client: End<'_>,
     mut server: End<'_>,
     connections: Connections,
+    cluster: Option<&str>,
 ) -> Result<Gathered, MeshError> {
     let started = tokio::time::Instant::now();
     let (mut client_seen, mut server_seen) = (Seen::default(), Seen::default());
@@ -160,6 +170,7 @@ pub(super) async fn gather(
         }
         asked = tokio::time::Instant::now();
         tokio::try_join!(client_seen.look(&mut client), server_seen.look(&mut server))?;
+        client_seen.keep_cluster(cluster);
         let waited = started.elapsed();
         let missing = missing(
             caller,

@@ -266,9 +266,12 @@ impl Pods {
     }
 
     /// What applications saw since the last look.
-    pub(super) fn drain_applications(&self) -> Vec<Seen> {
-        let applications = self.pods.values().flat_map(|pod| pod.applications.values());
-        applications.flat_map(ApplicationServer::drain).collect()
+    pub(super) fn drain_applications(&self) -> Vec<(PodName, Seen)> {
+        let of_pod = |(name, pod): (&PodName, &Pod)| {
+            let seen = pod.applications.values().flat_map(ApplicationServer::drain);
+            seen.map(|seen| (name.clone(), seen)).collect::<Vec<_>>()
+        };
+        self.pods.iter().flat_map(of_pod).collect()
     }
 
     /// Marks the present at both ends of a call.
@@ -288,10 +291,11 @@ impl Pods {
         ends: [Option<&PodName>; 2],
         [client_before, server_before]: [Option<Before>; 2],
         connections: Connections,
+        cluster: Option<&str>,
     ) -> Result<Gathered, MeshError> {
         let [client, server] = self.ends(ends);
         let (client, server) = (client.zip(client_before), server.zip(server_before));
-        observe::gather(caller, client, server, connections).await
+        observe::gather(caller, client, server, connections, cluster).await
     }
 
     /// The sidecars at both ends of a call; a pod that calls itself has one, and it is the client's.

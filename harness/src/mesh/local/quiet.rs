@@ -10,7 +10,7 @@ use super::observe::{accepted, open};
 use super::places::candidates;
 use super::sidecar::Sidecar;
 use crate::call::{Call, Connections, PodName, WorkloadName};
-use crate::envoy::logs::{Line, Log};
+use crate::envoy::logs::{Line, Log, Tail};
 use crate::istio::{Topology, Workload};
 use crate::mesh::{MeshError, Tally};
 
@@ -21,10 +21,11 @@ const LOOK_AGAIN: Duration = Duration::from_micros(500);
 /// How every sidecar stood before many calls, by its number.
 pub(super) struct Marks(BTreeMap<usize, Mark>);
 
-/// Connections one sidecar had taken in, and those of them that were open.
+/// What one sidecar had counted and logged.
 struct Mark {
-    accepted: i64,
-    open: i64,
+    stats: BTreeMap<String, i64>,
+    /// Read apart from the sidecar's own, whose lines are evidence.
+    log: Tail,
 }
 
 /// What is waited for.
@@ -35,6 +36,8 @@ pub(super) struct Owed<'a> {
     sent: BTreeMap<&'a WorkloadName, u64>,
     /// Requests that some sidecar took in on connections that may still be open.
     taken_in: u64,
+    /// Clusters to which each client's sidecar sends a copy.
+    copied_to: BTreeMap<&'a WorkloadName, Vec<String>>,
 }
 
 impl<'a> Owed<'a> {
@@ -48,6 +51,7 @@ impl<'a> Owed<'a> {
             connections,
             sent: BTreeMap::new(),
             taken_in: 0,
+            copied_to: BTreeMap::new(),
         };
         let has_sidecar = |pod: &PodName| {
             topology
@@ -66,6 +70,16 @@ impl<'a> Owed<'a> {
         }
         owed
     }
+
+    /// What is owed after one call whose copies go to these clusters.
+    pub(super) fn of_copies(call: &'a Call, clusters: Vec<String>, connections: Connections) -> Self {
+        Self {
+            connections,
+            sent: BTreeMap::new(),
+            taken_in: 0,
+            copied_to: BTreeMap::from([(&call.from, clusters)]),
+        }
+    }
 }
 
 /// Marks the present.
@@ -76,11 +90,8 @@ pub(super) async fn mark<'a>(
     for (_, sidecar) in sidecars {
         let stats = sidecar.admin.stats_of_calls().await?;
         sidecar.access_log.read();
-        let mark = Mark {
-            accepted: accepted(&stats),
-            open: open(&stats),
-        };
-        marks.insert(sidecar.number, mark);
+        let log = sidecar.access_log.clone();
+        marks.insert(sidecar.number, Mark { stats, log });
     }
     Ok(Marks(marks))
 }
@@ -88,25 +99,33 @@ pub(super) async fn mark<'a>(
 /// Waits until every sidecar that has a mark has logged what it owes since then. Those that came later were never idle.
 pub(super) async fn wait<'a>(
     sidecars: impl Iterator<Item = (&'a PodName, &'a mut Sidecar)>,
-    marks: &Marks,
+    mut marks: Marks,
     owed: &Owed<'_>,
 ) -> Result<(), MeshError> {
     let deadline = Instant::now() + DEADLINE;
-    let mut all: Vec<_> = sidecars
+    let mut all: Vec<Watched<'_>> = sidecars
         .filter_map(|(pod, sidecar)| {
-            let mark = marks.0.get(&sidecar.number)?;
-            let sent = owed.sent.get(&pod.workload).copied().filter(|_| pod.ordinal == 0);
-            Some((sidecar, mark, sent.unwrap_or_default(), Logged::default()))
+            let mark = marks.0.remove(&sidecar.number)?;
+            let client = (pod.ordinal == 0).then_some(&pod.workload);
+            let sent = client.and_then(|client| owed.sent.get(client));
+            let copied_to = client.and_then(|client| owed.copied_to.get(client));
+            Some(Watched {
+                sidecar,
+                mark,
+                keeps_open: owed.connections == Connections::Reuse,
+                sent: sent.copied().unwrap_or_default(),
+                copied_to: copied_to.map(Vec::as_slice).unwrap_or_default(),
+                connections: 0,
+                inbound: 0,
+                outbound: 0,
+            })
         })
         .collect();
     loop {
         let (mut missing, mut taken_in) = (None, 0);
-        for (sidecar, mark, sent, logged) in &mut all {
-            missing = logged
-                .look(sidecar, mark, *sent, owed.connections)
-                .await?
-                .or(missing);
-            taken_in += logged.inbound;
+        for watched in &mut all {
+            missing = watched.look().await?.or(missing);
+            taken_in += watched.inbound;
         }
         if taken_in < owed.taken_in {
             missing = missing.or(Some(format!(
@@ -127,25 +146,23 @@ pub(super) async fn wait<'a>(
     }
 }
 
-/// Lines a sidecar wrote since its mark.
-#[derive(Default)]
-struct Logged {
+/// One sidecar, what it owes, and how many lines it wrote since its mark.
+struct Watched<'a> {
+    sidecar: &'a Sidecar,
+    mark: Mark,
+    keeps_open: bool,
+    sent: u64,
+    copied_to: &'a [String],
     connections: i64,
     inbound: u64,
     outbound: u64,
 }
 
-impl Logged {
-    /// Looks again. Returns what is still owed.
-    async fn look(
-        &mut self,
-        sidecar: &mut Sidecar,
-        mark: &Mark,
-        sent: u64,
-        connections: Connections,
-    ) -> Result<Option<String>, MeshError> {
-        let stats = sidecar.admin.stats_of_calls().await?;
-        for line in sidecar.access_log.read() {
+impl Watched<'_> {
+    /// Looks again, at counters first. Returns what is still owed.
+    async fn look(&mut self) -> Result<Option<String>, MeshError> {
+        let stats = self.sidecar.admin.stats_of_calls().await?;
+        for line in self.mark.log.read() {
             match Line::parse(&line).map(|line| line.log) {
                 Some(Log::Listener) => self.connections += 1,
                 Some(Log::Inbound) => self.inbound += 1,
@@ -153,17 +170,52 @@ impl Logged {
                 None => {}
             }
         }
-        let open = open(&stats);
-        let closed = mark.open + accepted(&stats) - mark.accepted - open;
-        let owed = if open > 0 && connections != Connections::Reuse {
-            format!("{open} inbound connections to close")
-        } else if self.connections < closed {
-            format!("{} of {closed} listener log lines", self.connections)
-        } else if self.outbound < sent {
-            format!("{} of {sent} outbound requests", self.outbound)
-        } else {
-            return Ok(None);
-        };
-        Ok(Some(format!("{owed} of {}", sidecar.node)))
+        Ok(self
+            .owed(&stats)
+            .map(|owed| format!("{owed} of {}", self.sidecar.node)))
     }
+
+    fn owed(&self, stats: &BTreeMap<String, i64>) -> Option<String> {
+        let before = &self.mark.stats;
+        let untried = |cluster: &&String| tried(stats, cluster) == tried(before, cluster);
+        if let Some(cluster) = self.copied_to.iter().find(untried) {
+            return Some(format!("the copy to {cluster}"));
+        }
+        let (open_out, open_in) = (open_to_others(stats), open(stats));
+        if !self.keeps_open && open_out + open_in > 0 {
+            return Some(format!(
+                "the end of {open_out} outbound and {open_in} inbound connections"
+            ));
+        }
+        let closed = open(before) + accepted(stats) - accepted(before) - open_in;
+        if self.connections < closed {
+            return Some(format!(
+                "{closed} listener log lines, of which {} came,",
+                self.connections
+            ));
+        }
+        (self.outbound < self.sent).then(|| {
+            format!(
+                "{} outbound requests, of which {} came,",
+                self.sent, self.outbound
+            )
+        })
+    }
+}
+
+/// Connections tried to a cluster, and requests for which there was nobody to connect to.
+fn tried(stats: &BTreeMap<String, i64>, cluster: &str) -> i64 {
+    let counter = |counter: &str| {
+        let found = stats.get(&format!("cluster.{cluster};.upstream_cx_{counter}"));
+        found.copied().unwrap_or_default()
+    };
+    counter("total") + counter("none_healthy")
+}
+
+/// Connections to other pods that are open.
+fn open_to_others(stats: &BTreeMap<String, i64>) -> i64 {
+    let gauges = stats
+        .iter()
+        .filter(|(name, _)| name.starts_with("cluster.outbound") && name.ends_with(".upstream_cx_active"));
+    gauges.map(|(_, open)| open).sum()
 }
