@@ -227,7 +227,7 @@ impl Call {
 }
 
 impl fmt::Display for Call {
-    /// The call's part of an id: `payments/checkout->payments/payment:8080#raw-tls,tcp@payments/payment-1`.
+    /// The call's part of an id: `payments/checkout->payments/payment:8080#raw-tls,tcp@payment-1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}->{}", self.from, self.to)?;
         let mut traits = Vec::new();
@@ -243,7 +243,8 @@ impl fmt::Display for Call {
             write!(f, "#{}", traits.join(","))?;
         }
         if let Some(pod) = &self.endpoint {
-            write!(f, "@{pod}")?;
+            // Of the namespace of the Service that was called.
+            write!(f, "@{}-{}", pod.workload.name, pod.ordinal)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod call;
+pub mod claims;
 pub mod envoy;
 pub mod explore;
 pub mod fault;

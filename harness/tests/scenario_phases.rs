@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use meshproof::call::WorkloadName;
+use meshproof::mesh::Tier;
 use meshproof::pki::{Validity, WorkloadCredentials};
-use meshproof::scenario::{Causes, Scenario, State, explain, load};
+use meshproof::scenario::{Causes, Options, Scenario, State, explain, load, plan, reproduce};
 
 fn scenario() -> Scenario {
     let root = root();
@@ -75,4 +76,26 @@ fn an_expectation_can_be_pointed_at() {
 #[test]
 fn a_scenario_explains_itself() {
     insta::assert_snapshot!(explain(&scenario()));
+}
+
+#[test]
+fn releases_given_from_outside_replace_those_that_pods_pin() {
+    let root = root();
+    let scenario = load(&root.join("scenarios/skew-1.24.0.yaml"), &root).unwrap();
+    let options = Options {
+        client: Some("1.29.0".parse().unwrap()),
+        server: Some("1.31.1".parse().unwrap()),
+        ..Options::on(Tier::Local)
+    };
+    for phase in plan(&scenario, &options).unwrap() {
+        let workloads = &phase.desired.topology.workloads;
+        let releases: Vec<String> = ["checkout", "payment", "payment-canary"]
+            .map(|name| WorkloadName::new("payments", name))
+            .iter()
+            .filter_map(|name| workloads[name].proxy_release().map(ToString::to_string))
+            .collect();
+        assert_eq!(releases, ["1.29.0", "1.31.1", "1.31.1"], "{}", phase.name);
+    }
+    let command = reproduce(&scenario, &options);
+    assert!(command.ends_with("--client 1.29.0 --server 1.31.1"), "{command}");
 }

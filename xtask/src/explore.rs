@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use meshproof::envoy::binary::{Overrides, TerminalProgress};
+use meshproof::envoy::binary::TerminalProgress;
 use meshproof::explore::{Exploration, Options, explore};
 use meshproof::mesh::{Settings, sweep};
 use meshproof::scenario::workspace_root;
@@ -66,9 +66,8 @@ impl Explore {
             .unwrap_or_else(|| root.join("target").join("explore"));
         let interruptible = Interruptible::new()?;
         let settings = Settings {
-            overrides: Overrides::default(),
-            keep: false,
             progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
+            ..Settings::default()
         };
         let swept = sweep();
         tracing::info!(directories = swept.len(), "removed what killed runs left behind");

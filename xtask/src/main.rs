@@ -1,6 +1,7 @@
 //! The command line of meshproof. One file per command; what they do lives in the library.
 
 mod bench;
+mod claims;
 mod clean;
 mod colour;
 mod exit;
@@ -32,6 +33,8 @@ enum Command {
     Scenario(scenario::Scenario),
     /// Predict what becomes of calls, and which objects decide it
     Predict(predict::Predict),
+    /// Run what bears on the claims of two documents, and tell what is so
+    Claims(claims::Claims),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Hold predictions against real proxies in random small meshes
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
+        Command::Claims(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Setup(command) => command.run(),

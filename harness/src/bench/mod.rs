@@ -30,6 +30,8 @@ pub struct LocalBench {
     pub floor_millis: f64,
     /// `millis` by `floor_millis`.
     pub ratio: f64,
+    /// The same over a floor of proxies that are told nothing.
+    pub ratio_over_bare: f64,
     /// Its phases.
     pub phases: Vec<PhaseBench>,
     /// Setting up and tearing down, which belong to no phase, in milliseconds.
@@ -49,8 +51,10 @@ pub struct PhaseBench {
     pub millis: f64,
     /// Proxies it starts.
     pub proxies: usize,
-    /// The start of these proxies alone, in milliseconds.
+    /// The start of these proxies alone, until their configuration is in force, in milliseconds.
     pub start_millis: f64,
+    /// The same when they are told nothing, in milliseconds.
+    pub bare_start_millis: f64,
     /// Calls it makes.
     pub calls: usize,
     /// The calls alone, in milliseconds.
@@ -144,6 +148,7 @@ async fn round(scenario: &Scenario, settings: &Settings) -> Result<Round, BenchE
             millis: phase.millis,
             proxies: floor.proxies,
             start_millis: floor.start.as_secs_f64() * 1000.0,
+            bare_start_millis: floor.bare_start.as_secs_f64() * 1000.0,
             calls: phase.calls.len(),
             calls_millis: floor.calls.as_secs_f64() * 1000.0,
         })
@@ -173,18 +178,25 @@ fn summary(scenario: &Scenario, rounds: &[Round]) -> LocalBench {
         .map(|(index, phase)| PhaseBench {
             millis: phase_figure(index, |phase| phase.millis),
             start_millis: phase_figure(index, |phase| phase.start_millis),
+            bare_start_millis: phase_figure(index, |phase| phase.bare_start_millis),
             calls_millis: phase_figure(index, |phase| phase.calls_millis),
             ..phase.clone()
         })
         .collect();
     let millis = median(rounds.iter().map(|round| round.millis));
-    let floor_millis = median(rounds.iter().map(Round::floor_millis));
+    let floor_millis = median(rounds.iter().map(|round| round.over(|phase| phase.start_millis)));
+    let bare_millis = median(
+        rounds
+            .iter()
+            .map(|round| round.over(|phase| phase.bare_start_millis)),
+    );
     LocalBench {
         scenario: scenario.name().to_owned(),
         rounds: rounds.len(),
         millis,
         floor_millis,
         ratio: millis / floor_millis,
+        ratio_over_bare: millis / bare_millis,
         phases,
         around_millis: median(rounds.iter().map(Round::around_millis)),
         end_millis: median(rounds.iter().map(|round| round.end_millis)),
@@ -196,9 +208,10 @@ fn summary(scenario: &Scenario, rounds: &[Round]) -> LocalBench {
 }
 
 impl Round {
-    fn floor_millis(&self) -> f64 {
+    /// The floor of which `start` is the starts.
+    fn over(&self, start: fn(&PhaseBench) -> f64) -> f64 {
         let phases = self.phases.iter();
-        let under_phases: f64 = phases.map(|phase| phase.start_millis + phase.calls_millis).sum();
+        let under_phases: f64 = phases.map(|phase| start(phase) + phase.calls_millis).sum();
         under_phases + self.end_millis
     }
 
@@ -238,6 +251,7 @@ mod tests {
             millis: 90.0,
             proxies: 2,
             start_millis: 50.0,
+            bare_start_millis: 40.0,
             calls: 3,
             calls_millis: 10.0,
         };
@@ -247,6 +261,9 @@ mod tests {
             end_millis: 20.0,
             peak_memory: None,
         };
-        assert_eq!((round.floor_millis(), round.around_millis()), (80.0, 30.0));
+        assert_eq!(
+            (round.over(|phase| phase.start_millis), round.around_millis()),
+            (80.0, 30.0)
+        );
     }
 }

@@ -199,6 +199,21 @@ impl ControlPlane {
         true
     }
 
+    /// Tells `node`, which is yet to come, what `other` has been told, after `change`.
+    pub(crate) fn tell_the_same(&self, node: &str, other: &str, change: impl FnOnce(&mut Resources)) {
+        let proxies = self.shared.proxies();
+        let Some(known) = proxies.get(other) else { return };
+        let mut resources = known.told.clone().unwrap_or_default();
+        let secrets = known.secrets.clone();
+        drop(proxies);
+        change(&mut resources);
+        self.push(node, resources);
+        if let Some(proxy) = self.shared.proxies().get_mut(node) {
+            proxy.secrets = secrets;
+        }
+        self.shared.tick();
+    }
+
     /// Waits until `node` has acknowledged all it was told and asked for.
     ///
     /// # Errors

@@ -63,6 +63,13 @@ impl Workload {
         }
     }
 
+    /// Gives the proxy, if there is one, another release.
+    pub(crate) fn replace_release(&mut self, other: &Version) {
+        if let Sidecar::Injected { release } = &mut self.sidecar {
+            release.clone_from(other);
+        }
+    }
+
     /// Whether the application listens on a pod port: its containers declare it, or declare none at all.
     #[must_use]
     pub fn listens_on(&self, port: u16) -> bool {

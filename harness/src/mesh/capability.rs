@@ -24,6 +24,17 @@ pub enum Capability {
 }
 
 impl Capability {
+    /// Every capability.
+    pub const ALL: &[Self] = &[
+        Self::Interception,
+        Self::ControlPlane,
+        Self::Admission,
+        Self::RootNamespace,
+        Self::ReleaseProxy,
+        Self::WireWitness,
+        Self::KernelWitness,
+    ];
+
     /// As written in scenario files and reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

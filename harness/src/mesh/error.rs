@@ -84,6 +84,14 @@ pub enum MeshError {
         /// What is missing for it.
         missing: String,
     },
+    /// A call was made that the recorded run did not make.
+    #[error(
+        "the recorded run made no call {call} in this phase (the scenario has changed since: record it again)"
+    )]
+    NotRecorded {
+        /// The call.
+        call: Box<Call>,
+    },
     /// No port for a listener.
     #[error("no port for a listener of {node}: check the limits on open files and on local ports")]
     NoPort {

@@ -4,6 +4,7 @@
 //! of a call in the end, and why, is told by the evidence of an ordinary call.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,20 @@ impl Requests {
         if !is_good(&caller) {
             self.failed += 1;
             self.first_failure.get_or_insert(caller);
+        }
+    }
+}
+
+impl fmt::Display for Requests {
+    /// How many ended how: `12 200, 3 503`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answers = self
+            .answers
+            .iter()
+            .map(|(answer, count)| format!("{count} {answer}"));
+        match self.made {
+            0 => f.write_str("none"),
+            _ => f.write_str(&answers.collect::<Vec<_>>().join(", ")),
         }
     }
 }

@@ -7,6 +7,7 @@ mod capability;
 mod error;
 mod load;
 pub mod local;
+pub mod replay;
 mod run_directory;
 
 use std::fmt;
@@ -115,6 +116,8 @@ pub struct Settings {
     pub overrides: Overrides,
     /// Leave logs and configuration behind.
     pub keep: bool,
+    /// What the `replay` tier answers from.
+    pub recording: Option<replay::Recording>,
     /// Told how the download of missing binaries goes.
     pub progress: Arc<dyn Progress + Send + Sync>,
 }
@@ -124,6 +127,7 @@ impl Default for Settings {
         Self {
             overrides: Overrides::default(),
             keep: false,
+            recording: None,
             progress: Arc::new(Silent),
         }
     }
@@ -135,7 +139,8 @@ impl Tier {
     pub const fn capabilities(self) -> &'static [Capability] {
         match self {
             Self::Local => local::CAPABILITIES,
-            Self::Netns | Self::Docker | Self::Kind | Self::Cluster | Self::Replay => &[],
+            Self::Replay => replay::CAPABILITIES,
+            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => &[],
         }
     }
 
@@ -146,7 +151,11 @@ impl Tier {
     pub fn open(self, settings: &Settings) -> Result<Box<dyn Mesh>, MeshError> {
         match self {
             Self::Local => Ok(Box::new(local::LocalMesh::new(settings.clone())?)),
-            Self::Netns | Self::Docker | Self::Kind | Self::Cluster | Self::Replay => {
+            Self::Replay => {
+                let recording = settings.recording.clone().unwrap_or_default();
+                Ok(Box::new(replay::ReplayMesh::new(recording)))
+            }
+            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => {
                 Err(MeshError::TierMissing { tier: self })
             }
         }

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::mesh::{Requests, Tally};
+use super::load;
 use crate::outcome::Outcome;
 use crate::probe::Evidence;
 use crate::probe::evidence::ProxyEvidence;
 use crate::scenario::Expected;
-use crate::scenario::verdict::{
-    CallResult, Cause, LoadResult, LoadStep, PhaseResult, ScenarioResult, UndecidedClaim, Verdict,
-};
+use crate::scenario::verdict::{CallResult, Cause, PhaseResult, ScenarioResult, UndecidedClaim, Verdict};
 
 /// Renders results, with colour only where the reader is a terminal.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +36,8 @@ impl Text {
         }
         for load in &phase.loads {
             text.push('\n');
-            text.push_str(&self.load(load, reproduce));
+            let verdict = self.verdict(load.verdict);
+            text.push_str(&load::text(load, &verdict, reproduce));
         }
         for call in &phase.calls {
             text.push('\n');
@@ -97,29 +96,6 @@ impl Text {
         text
     }
 
-    fn load(self, load: &LoadResult, reproduce: &str) -> String {
-        let short = load.id.rsplit("::").next().unwrap_or(&load.id);
-        let mut text = format!(
-            "    {} {short}  {} of {} requests failed",
-            self.verdict(load.verdict),
-            load.failed(),
-            load.made()
-        );
-        if load.verdict != Verdict::Falsified {
-            return text;
-        }
-        let _ = write!(text, "\n        at         {}", load.location);
-        let _ = write!(text, "\n        expected   {} to fail", load.expected);
-        if load.cause == Some(Cause::Prediction) {
-            text.push_str("\n        the expectation holds, the prediction does not");
-        }
-        for step in &load.steps {
-            let _ = write!(text, "\n        {}", load_step(step));
-        }
-        let _ = write!(text, "\n        repeat     {reproduce} --only '{}'", load.id);
-        text
-    }
-
     fn verdict(self, verdict: Verdict) -> String {
         let word = format!("{verdict:<9}");
         if !self.colour {
@@ -166,36 +142,6 @@ pub fn summary(results: &[ScenarioResult]) -> String {
     text
 }
 
-/// What became of requests on the way into a state and in it, and what the caller of the first failure saw.
-fn load_step(step: &LoadStep) -> String {
-    let requests = |requests: &Requests| {
-        let answers = requests
-            .answers
-            .iter()
-            .map(|(answer, count)| format!("{count} {answer}"));
-        match requests.made {
-            0 => "none".to_owned(),
-            _ => answers.collect::<Vec<_>>().join(", "),
-        }
-    };
-    let Tally { changing, in_force } = &step.tally;
-    let mut text = format!(
-        "step       {}: {} meanwhile, {} in force; predicted {}",
-        step.name,
-        requests(changing),
-        requests(in_force),
-        undecided(&step.predicted)
-    );
-    if let Some(failure) = changing
-        .first_failure
-        .as_ref()
-        .or(in_force.first_failure.as_ref())
-    {
-        let _ = write!(text, "\n                   first failure {}", json(failure));
-    }
-    text
-}
-
 /// Claims that share a reason share a line.
 fn undecided_claims(claims: &[UndecidedClaim]) -> String {
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -221,7 +167,7 @@ fn expected(expected: &Expected) -> String {
     outcome.to_string()
 }
 
-fn undecided(outcome: &Outcome) -> String {
+pub(super) fn undecided(outcome: &Outcome) -> String {
     match &outcome.reason {
         Some(reason) => format!("{outcome}: {reason}"),
         None => outcome.to_string(),
@@ -276,6 +222,6 @@ fn proxy_evidence(end: &str, proxy: &ProxyEvidence) -> Vec<String> {
     lines
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| error.to_string())
 }

@@ -95,7 +95,7 @@ pub fn expand(
             return Err(error);
         }
         for call in expansion.calls {
-            let id = format!("{prefix}::{}", part_of_id(&call));
+            let id = format!("{prefix}::{}", call);
             if seen.insert(id.clone(), index).is_some() {
                 return Err(ExpandError::Twice(id));
             }
@@ -164,15 +164,6 @@ pub(super) fn expected(expectation: &Expectation) -> Expected {
         outcome: expectation.outcome,
         side: expectation.side,
         candidates,
-    }
-}
-
-/// The call's part of an id. A pod of a Service lives in the Service's namespace, so its short name is enough.
-pub(super) fn part_of_id(call: &Call) -> String {
-    let mut whole = call.clone();
-    match whole.endpoint.take() {
-        None => whole.to_string(),
-        Some(pod) => format!("{whole}@{}-{}", pod.workload.name, pod.ordinal),
     }
 }
 
@@ -306,7 +297,8 @@ impl Conditions {
     }
 }
 
-fn server(call: &Call, topology: &Topology) -> Option<WorkloadName> {
+/// The workload a call is about, if it is about one.
+pub(super) fn server(call: &Call, topology: &Topology) -> Option<WorkloadName> {
     let pod = match (&call.endpoint, &call.to) {
         (Some(pod), _) | (None, Destination::Pod { pod, .. }) => Some(pod.clone()),
         _ => endpoints(&call.to, topology).into_iter().next(),

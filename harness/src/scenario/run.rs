@@ -1,36 +1,40 @@
 //! Running a scenario: phase by phase, each call predicted, made, classified, and judged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use semver::Version;
 
-use super::state::actions;
-use super::under_load::{self, LoadedCall, PlannedLoad, as_shared, is_under_load};
+use super::plan::{PlannedCall, PlannedPhase, plan};
+use super::under_load;
 use super::verdict::{
     CallResult, LoadResult, PhaseResult, ScenarioResult, UndecidedClaim, Verdict, judge, worst,
 };
-use super::{Causes, ExpandError, ExpectedCall, Scenario, State, StateError, expand};
+use super::{Causes, ExpandError, ExpectedCall, Scenario, StateError};
 use crate::envoy::binary::Provenance;
-use crate::istio::predict;
-use crate::mesh::{Component, Desired, Mesh, MeshError, Settings, Tier};
-use crate::outcome::{Outcome, OutcomeId};
+use crate::mesh::{Component, Mesh, MeshError, Settings, Tier};
+use crate::outcome::OutcomeId;
 use crate::probe::{Evidence, classify};
-use crate::reference::most_similar;
 
 /// How a scenario is run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where.
+    /// Where; of a replay, where the run it repeats was made.
     pub tier: Tier,
+    /// The folder with the results of an earlier run that answers in place of a mesh.
+    pub replay: Option<PathBuf>,
     /// Whether what it breaks is broken.
     pub causes: Causes,
     /// Make only the call with this id; phases before it are passed through.
     pub only: Option<String>,
     /// The control plane's release in place of `spec.istio`.
     pub istio: Option<Version>,
+    /// The release of the sidecars of workloads that mostly call, whatever they pin.
+    pub client: Option<Version>,
+    /// The release of the sidecars of workloads that are mostly called, whatever they pin.
+    pub server: Option<Version>,
 }
 
 impl Options {
@@ -39,9 +43,12 @@ impl Options {
     pub const fn on(tier: Tier) -> Self {
         Self {
             tier,
+            replay: None,
             causes: Causes::Present,
             only: None,
             istio: None,
+            client: None,
+            server: None,
         }
     }
 }
@@ -70,121 +77,6 @@ pub enum RunError {
     },
 }
 
-/// One phase, worked out without running anything.
-#[derive(Clone, Debug)]
-pub struct PlannedPhase {
-    /// Its name.
-    pub name: String,
-    /// The names of active faults.
-    pub faults: Vec<String>,
-    /// The load to bring it there under.
-    pub load: Option<PlannedLoad>,
-    /// The state to bring the mesh into, with the calls to make.
-    pub desired: Desired,
-    /// The calls with what is expected and predicted of them.
-    pub calls: Vec<PlannedCall>,
-}
-
-/// One call of a phase, with its prediction.
-#[derive(Clone, Debug)]
-pub struct PlannedCall {
-    /// The call and what is expected of it.
-    pub expected: ExpectedCall,
-    /// What policy resolution predicts.
-    pub predicted: Outcome,
-    /// `file:line` of the expectation.
-    pub location: String,
-}
-
-/// Works out every phase of a scenario: its state, its calls, and what is predicted of them.
-///
-/// # Errors
-/// None for a scenario that was loaded, but for an unknown `only`.
-pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>, RunError> {
-    let mut state = State::start(scenario, options.istio.as_ref())?;
-    let mut phases = Vec::new();
-    let mut ids = Vec::new();
-    for (index, phase) in scenario.file.spec.phases.iter().enumerate() {
-        let under_load = is_under_load(phase);
-        let mut states = Vec::new();
-        if under_load {
-            states.push(("before".to_owned(), state.clone()));
-        }
-        for action in actions(scenario, index, options.causes) {
-            state.take(scenario, index, options.causes, action)?;
-            if under_load {
-                states.push((action.to_string(), state.clone()));
-            }
-        }
-        let conditions = state.conditions();
-        let prefix = scenario.id_prefix(index);
-        let mut expected = expand(&prefix, &phase.expect, &state.topology, Some(options.tier))?;
-        let mut load = under_load.then(|| {
-            under_load::plan(&prefix, phase, &expected, &states, |expectation| {
-                location(scenario, index, expectation)
-            })
-        });
-        ids.extend(expected.iter().map(|call| call.id.clone()));
-        ids.extend(
-            load.iter()
-                .flat_map(|load| &load.calls)
-                .map(|load| load.id.clone()),
-        );
-        if let Some(only) = &options.only {
-            expected.retain(|call| call.id == *only);
-            // What load did before a call may decide what becomes of it.
-            let wanted = |loaded: &LoadedCall| {
-                let of_call = |call: &ExpectedCall| under_load::id(&prefix, &call.call) == loaded.id;
-                loaded.id == *only || expected.iter().any(of_call)
-            };
-            if let Some(load) = &mut load {
-                load.calls.retain(wanted);
-            }
-        }
-        let load = load.filter(|load| !load.calls.is_empty());
-        let calls: Vec<PlannedCall> = expected
-            .into_iter()
-            .map(|expected| {
-                let prediction = predict(&state.topology, &conditions, &expected.call);
-                PlannedCall {
-                    predicted: as_shared(prediction.outcome, phase.connections),
-                    location: location(scenario, index, expected.expectation),
-                    expected,
-                }
-            })
-            .collect();
-        let found = options.only.is_some() && !(calls.is_empty() && load.is_none());
-        let loaded = load.iter().flat_map(|load| &load.calls);
-        let made = calls.iter().map(|call| &call.expected.call);
-        phases.push(PlannedPhase {
-            name: phase.name.clone(),
-            faults: state.faults_in_effect(),
-            desired: Desired {
-                topology: Arc::new(state.topology.clone()),
-                conditions,
-                calls: made.chain(loaded.map(|load| &load.call)).cloned().collect(),
-                connections: phase.connections,
-            },
-            load,
-            calls,
-        });
-        if found {
-            return Ok(phases);
-        }
-    }
-    match &options.only {
-        Some(id) => Err(RunError::NoSuchCall {
-            scenario: scenario.name().to_owned(),
-            id: id.clone(),
-            hint: most_similar(id, ids.iter().map(String::as_str)).map_or_else(
-                || "--predict-only --output json lists the ids".to_owned(),
-                |similar| format!("did you mean {similar:?}?"),
-            ),
-        }),
-        None => Ok(phases),
-    }
-}
-
 /// The command that runs a scenario again the same way. What `options` does not know (proxies given by hand) is the
 /// caller's to add.
 #[must_use]
@@ -195,9 +87,19 @@ pub fn reproduce(scenario: &Scenario, options: &Options) -> String {
     } else {
         command.push_str(&format!(" --file '{}'", scenario.path.display()));
     }
-    command.push_str(&format!(" --on {}", options.tier));
-    if let Some(istio) = &options.istio {
-        command.push_str(&format!(" --istio {istio}"));
+    match &options.replay {
+        Some(folder) => command.push_str(&format!(" --on '{}={}'", Tier::Replay, folder.display())),
+        None => command.push_str(&format!(" --on {}", options.tier)),
+    }
+    let releases = [
+        ("istio", &options.istio),
+        ("client", &options.client),
+        ("server", &options.server),
+    ];
+    for (flag, release) in releases {
+        if let Some(release) = release {
+            command.push_str(&format!(" --{flag} {release}"));
+        }
     }
     if options.causes == Causes::LeftOut {
         command.push_str(" --without-faults");
@@ -234,7 +136,8 @@ pub async fn execute(
     if let Err(reason) = runnable(scenario, options.tier) {
         return Ok(not_run(scenario, options, reason));
     }
-    let mut mesh = options.tier.open(settings)?;
+    let place = options.replay.as_ref().map_or(options.tier, |_| Tier::Replay);
+    let mut mesh = place.open(settings)?;
     let result = run(scenario, &mut *mesh, options, progress).await;
     let kept = mesh.directory().filter(|_| settings.keep).map(Path::to_owned);
     mesh.down().await;
@@ -432,12 +335,6 @@ fn undecided_claims(scenario: &Scenario, components: &[Component]) -> Vec<Undeci
             reason: reason.clone(),
         })
         .collect()
-}
-
-fn location(scenario: &Scenario, phase: usize, expectation: usize) -> String {
-    let span = scenario.expectation_span(phase, expectation);
-    let (line, _) = scenario.source.position(span.start);
-    format!("{}:{line}", scenario.source.name)
 }
 
 fn millis(since: Instant) -> f64 {

@@ -1,17 +1,16 @@
 //! The state of the mesh from phase to phase: objects, topology, and what was done to its certificates.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
 use semver::Version;
 
+use super::action::{Action, actions};
 use super::format::HEAL_ALL;
 use super::{Expectation, Phase, Scenario};
 use crate::call::WorkloadName;
 use crate::fault::{Conditions, Fault, History, Rotation};
 use crate::istio::Topology;
-use crate::one_or_many::OneOrMany;
 use crate::reference::ReferenceError;
 use crate::snapshot::{LoadError, NoSuchObject, NotAnObjectRef, ObjectRef, Snapshot};
 
@@ -24,6 +23,8 @@ pub struct State {
     pub topology: Topology,
     /// Active faults and rotations.
     pub history: History,
+    /// Releases of sidecars in place of their own.
+    releases: BTreeMap<WorkloadName, Version>,
 }
 
 /// Whether what a scenario breaks is broken. Without it, the refusals it expects must not come.
@@ -63,6 +64,22 @@ impl State {
             topology: Topology::new(&snapshot, None),
             snapshot,
             history: History::default(),
+            releases: BTreeMap::new(),
+        }
+    }
+
+    /// The same mesh with sidecars of these releases, now and after every change.
+    pub(super) fn with_sidecars_of(mut self, releases: BTreeMap<WorkloadName, Version>) -> Self {
+        self.releases = releases;
+        self.replace_releases();
+        self
+    }
+
+    fn replace_releases(&mut self) {
+        for (name, release) in &self.releases {
+            if let Some(workload) = self.topology.workloads.get_mut(name) {
+                workload.replace_release(release);
+            }
         }
     }
 
@@ -179,6 +196,7 @@ impl State {
     /// Reads the topology of the objects as they are now.
     pub(super) fn settle(&mut self) {
         self.topology = Topology::new(&self.snapshot, Some(&self.topology));
+        self.replace_releases();
     }
 
     pub(super) fn heal(&mut self, name: &str) -> bool {
@@ -197,53 +215,6 @@ impl State {
     pub(super) fn rotate(&mut self, step: &Rotation) -> Result<(), ReferenceError> {
         self.history.rotate(step, self.topology.workloads.keys())
     }
-}
-
-/// Something a phase does that comes into force at once.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Action<'a> {
-    /// Changes of objects, together.
-    Change(&'a Phase),
-    /// Faults that end, together.
-    Heal(&'a OneOrMany<String>),
-    /// Faults that begin, together.
-    Inject(&'a [Fault]),
-    /// One step of a rotation.
-    Rotate(&'a Rotation),
-}
-
-impl fmt::Display for Action<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Change(_) => f.write_str("objects"),
-            Self::Heal(names) => write!(f, "heal {names}"),
-            Self::Inject(faults) => {
-                let names: Vec<&str> = faults.iter().map(Fault::name).collect();
-                write!(f, "inject {}", names.join(", "))
-            }
-            Self::Rotate(step) => write!(f, "rotate {step}"),
-        }
-    }
-}
-
-/// What a phase does, in the order of the format.
-pub(super) fn actions(scenario: &Scenario, index: usize, causes: Causes) -> Vec<Action<'_>> {
-    let Some(phase) = scenario.file.spec.phases.get(index) else {
-        return Vec::new();
-    };
-    let mut actions = Vec::new();
-    let whole = causes == Causes::Present || !expects_a_refusal(phase);
-    if whole && !(phase.delete.is_empty() && phase.manifests.is_empty() && phase.apply.is_empty()) {
-        actions.push(Action::Change(phase));
-    }
-    actions.extend(phase.heal.as_ref().map(Action::Heal));
-    if causes == Causes::Present && !phase.inject.is_empty() {
-        actions.push(Action::Inject(&phase.inject));
-    }
-    if whole {
-        actions.extend(phase.rotate.iter().map(Action::Rotate));
-    }
-    actions
 }
 
 /// Whether a phase expects a call not to be delivered, or requests to fail.

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use super::expand::part_of_id;
 use super::verdict::{Cause, LoadResult, LoadStep, Verdict};
 use super::{ExpectedCall, Failures, Phase, State};
 use crate::call::{Call, Connections};
-use crate::istio::predict;
 use crate::mesh::{Desired, Mesh, MeshError, Tally};
 use crate::outcome::{Outcome, OutcomeId};
 
@@ -50,6 +48,7 @@ pub(super) fn plan(
     phase: &Phase,
     expected: &[ExpectedCall],
     states: &[(String, State)],
+    predicted: impl Fn(&State, &Call) -> Outcome,
     location: impl Fn(usize) -> String,
 ) -> PlannedLoad {
     let mut calls: Vec<LoadedCall> = Vec::new();
@@ -64,10 +63,7 @@ pub(super) fn plan(
         if calls.iter().any(|known| known.call == call) {
             continue;
         }
-        let predicted = states.iter().map(|(_, state)| {
-            let prediction = predict(&state.topology, &state.conditions(), &call);
-            as_shared(prediction.outcome, phase.connections)
-        });
+        let predicted = states.iter().map(|(_, state)| predicted(state, &call));
         calls.push(LoadedCall {
             id: id(prefix, &call),
             predicted: predicted.collect(),
@@ -93,13 +89,18 @@ pub(super) fn plan(
     }
 }
 
+/// The call that the id of a load speaks of, as ids write it.
+pub(super) fn call_of(id: &str) -> Option<&str> {
+    id.strip_suffix("load")?.strip_suffix(['#', ','])
+}
+
 /// The id of the load on a call.
 pub(super) fn id(prefix: &str, call: &Call) -> String {
     let call = Call {
         endpoint: None,
         ..call.clone()
     };
-    let part = part_of_id(&call);
+    let part = call.to_string();
     let separator = if part.contains('#') { ',' } else { '#' };
     format!("{prefix}::{part}{separator}load")
 }

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::under_load::call_of;
 use super::{Expected, Failures};
 use crate::call::CallKind;
+use crate::mesh::replay::{RecordedPhase, Recording};
 use crate::mesh::{Component, Tally, Tier};
 use crate::outcome::{Outcome, OutcomeId};
 use crate::probe::Evidence;
@@ -84,6 +86,31 @@ impl ScenarioResult {
                 (!ours.agrees_with(theirs)).then_some((id, ours, theirs))
             })
             .collect()
+    }
+
+    /// The run as the `replay` tier answers from it.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        let phases = self.phases.iter().map(|phase| {
+            let before_call = format!("{}::{}::", self.scenario, phase.name);
+            let calls = phase.calls.iter().filter_map(|call| {
+                let written = call.id.strip_prefix(&before_call)?;
+                Some((written.to_owned(), call.evidence.clone()))
+            });
+            let loads = phase.loads.iter().filter_map(|load| {
+                let written = load.id.strip_prefix(&before_call).and_then(call_of)?;
+                let tallies = load.steps.iter().map(|step| step.tally.clone()).collect();
+                Some((written.to_owned(), tallies))
+            });
+            RecordedPhase {
+                calls: calls.collect(),
+                loads: loads.collect(),
+            }
+        });
+        Recording {
+            components: self.components.clone(),
+            phases: phases.collect(),
+        }
     }
 
     fn observed(&self) -> impl Iterator<Item = (&str, &Outcome)> {

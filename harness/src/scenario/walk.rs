@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::diagnostic::{Diagnostic, SourceText};
 use super::draft::{Draft, PhaseDraft};
-use super::expand::{ExpandError, Origin, expansion, part_of_id};
+use super::expand::{ExpandError, Origin, expansion};
 use super::load::{Place, in_place, manifest_path, steps};
 use super::state::{State, StateError};
 use super::wording::{self, in_file};
@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
         let mut reported = false;
         for tier in Tier::ALL {
             for call in expansion(expectation, &self.state.topology, Some(tier)).calls {
-                let id = part_of_id(&call);
+                let id = call.to_string();
                 let first = *seen.entry((id.clone(), tier)).or_insert(number);
                 if first != number && !reported {
                     reported = true;

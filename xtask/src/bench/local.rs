@@ -18,8 +18,9 @@ use crate::scenario::{Output, find};
 ///
 /// The floor of a scenario is what no harness could do without:
 ///
-///   start  the same number of proxies from the same binaries, with an admin socket and nothing to do, started at
-///          once where the scenario starts them at once, until each says that it is live
+///   start  the same proxies from the same binaries, started at once where the scenario starts them at once, with the
+///          configuration and certificates of that moment waiting for them, until each says that it is live; beside
+///          it the same number of proxies with an admin socket and nothing to do (bare)
 ///   end    all of them, killed at once, until they are gone
 ///   calls  the same calls over the same mesh, one after another, from dialling to the caller's result, without
 ///          gathering evidence
@@ -102,6 +103,7 @@ fn text(measured: &LocalBench) -> String {
         millis,
         floor_millis,
         ratio,
+        ratio_over_bare,
         phases,
         around_millis,
         end_millis,
@@ -115,16 +117,16 @@ fn text(measured: &LocalBench) -> String {
     let mut lines = vec![
         format!("{scenario} on local: medians of {rounds} rounds, in milliseconds"),
         format!(
-            "  {:width$}  {:>8}  {:>17}  {:>17}",
-            "", "scenario", "floor: start", "floor: calls"
+            "  {:width$}  {:>8}  {:>17}  {:>8}  {:>17}",
+            "", "scenario", "floor: start", "(bare)", "floor: calls"
         ),
     ];
     for phase in phases {
         let start = format!("{:.0} ({} proxies)", phase.start_millis, phase.proxies);
         let calls = format!("{:.0} ({} calls)", phase.calls_millis, phase.calls);
         lines.push(format!(
-            "  {:width$}  {:>8.0}  {start:>17}  {calls:>17}",
-            phase.name, phase.millis
+            "  {:width$}  {:>8.0}  {start:>17}  {:>8.0}  {calls:>17}",
+            phase.name, phase.millis, phase.bare_start_millis
         ));
     }
     lines.push(format!(
@@ -133,7 +135,7 @@ fn text(measured: &LocalBench) -> String {
         format!("end: {end_millis:.0}")
     ));
     lines.push(format!(
-        "  {:width$}  {millis:>8.0}  floor {floor_millis:.0}, ratio {ratio:.2}",
+        "  {:width$}  {millis:>8.0}  floor {floor_millis:.0}, ratio {ratio:.2} (over bare proxies {ratio_over_bare:.2})",
         "all"
     ));
     lines.push(match peak_memory {

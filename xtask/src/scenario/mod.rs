@@ -1,7 +1,11 @@
 //! `cargo xtask scenario`: run scenarios, or list, check, and explain them.
 
 mod inspect;
+mod printer;
 mod run;
+mod runner;
+
+pub(crate) use runner::silently;
 
 use std::path::PathBuf;
 
@@ -53,9 +57,9 @@ pub(crate) struct Scenario {
     #[arg(long, group = "inspection")]
     predict_only: bool,
 
-    /// Where to run
-    #[arg(long, value_name = "TIER", default_value = "local", value_parser = tier)]
-    on: Tier,
+    /// Where to run: a tier, or replay=DIR to judge anew what an earlier run reported into DIR
+    #[arg(long, value_name = "TIER", default_value = "local", value_parser = place)]
+    on: Place,
 
     /// Make only the call with this id
     #[arg(long, value_name = "ID")]
@@ -96,6 +100,14 @@ pub(crate) struct Scenario {
     /// Control plane release, in place of the scenario's
     #[arg(long, value_name = "VERSION", value_parser = release)]
     istio: Option<Version>,
+
+    /// Release of the sidecars of workloads that mostly call, whatever their pods pin
+    #[arg(long, value_name = "VERSION", value_parser = release)]
+    client: Option<Version>,
+
+    /// Release of the sidecars of workloads that are mostly called, whatever their pods pin
+    #[arg(long, value_name = "VERSION", value_parser = release)]
+    server: Option<Version>,
 }
 
 /// How results are printed.
@@ -175,7 +187,7 @@ pub(crate) fn find<'a>(
     Err(BadInput(format!("there is no scenario {name} ({hint})")))
 }
 
-fn mistakes(found: &[meshproof::scenario::Diagnostic]) -> BadInput {
+pub(crate) fn mistakes(found: &[meshproof::scenario::Diagnostic]) -> BadInput {
     let colour = is_coloured(&std::io::stderr());
     let rendered: Vec<String> = found.iter().map(|mistake| mistake.render(colour)).collect();
     let count = match found.len() {
@@ -185,7 +197,27 @@ fn mistakes(found: &[meshproof::scenario::Diagnostic]) -> BadInput {
     BadInput(format!("{count}\n\n{}", rendered.join("\n\n")))
 }
 
-fn tier(text: &str) -> Result<Tier, String> {
+/// A tier, and for `replay` the folder with the results of an earlier run.
+#[derive(Clone, Debug)]
+struct Place {
+    tier: Tier,
+    replay: Option<PathBuf>,
+}
+
+fn place(text: &str) -> Result<Place, String> {
+    match text.split_once('=') {
+        Some(("replay", folder)) if !folder.is_empty() => Ok(Place {
+            tier: Tier::Replay,
+            replay: Some(folder.into()),
+        }),
+        _ => match tier(text)? {
+            Tier::Replay => Err("say what to replay: replay=DIR, written by --report DIR".to_owned()),
+            tier => Ok(Place { tier, replay: None }),
+        },
+    }
+}
+
+pub(crate) fn tier(text: &str) -> Result<Tier, String> {
     Tier::ALL
         .into_iter()
         .find(|tier| tier.as_str() == text)

@@ -1,27 +1,22 @@
 //! Running scenarios and printing what came of it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use meshproof::envoy::binary::{Overrides, TerminalProgress};
-use meshproof::mesh::{Settings, sweep};
+use meshproof::envoy::binary::Overrides;
+use meshproof::mesh::Settings;
 use meshproof::report::{self, Text};
-use meshproof::scenario::verdict::{PhaseResult, ScenarioResult, Verdict};
-use meshproof::scenario::{Causes, Options, Scenario, execute, plan, predict_only, reproduce};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use meshproof::scenario::verdict::{ScenarioResult, Verdict};
+use meshproof::scenario::{Causes, Options, Scenario, plan, predict_only};
 
-use super::Output;
+use super::printer::Printer;
+use super::runner::Runner;
 use crate::colour::is_coloured;
-use crate::exit::Exit;
-use crate::interrupt::Interruptible;
-use crate::output::outln;
+use crate::exit::{BadInput, Exit};
 
 pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
     let options = Options {
-        tier: command.on,
+        tier: command.on.tier,
+        replay: command.on.replay.clone(),
         causes: if command.without_faults {
             Causes::LeftOut
         } else {
@@ -29,6 +24,12 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
         },
         only: command.only.clone(),
         istio: command.istio.clone(),
+        client: command.client.clone(),
+        server: command.server.clone(),
+    };
+    let recorded = match &options.replay {
+        Some(folder) => report::read(folder).map_err(|error| BadInput(error.to_string()))?,
+        None => Vec::new(),
     };
     for scenario in scenarios {
         // An id that no call has is bad usage, found before anything is printed or started.
@@ -41,24 +42,24 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
         },
         // Phases are shown as they end when nothing else is running.
         live: scenarios.len() == 1 && command.repeat == 1,
+        silent: false,
     };
     let results = if command.predict_only {
         predictions(scenarios, &options, printer)?
     } else {
-        let interruptible = Interruptible::new()?;
-        let settings = Settings {
-            overrides: Overrides::from_flags(&command.proxy)?,
-            keep: command.keep,
-            progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
+        let runner = Runner {
+            options,
+            settings: Settings {
+                overrides: Overrides::from_flags(&command.proxy)?,
+                keep: command.keep,
+                ..Settings::default()
+            },
+            recorded,
+            printer,
+            limit: Duration::from_secs(command.timeout),
         };
-        let swept = sweep();
-        if !swept.is_empty() {
-            tracing::info!(directories = swept.len(), "removed what killed runs left behind");
-        }
-        let limit = Duration::from_secs(command.timeout);
-        let work = run_all(scenarios, &options, &settings, printer, command.repeat, limit);
-        match interruptible.run(work)? {
-            Some(results) => results?,
+        match runner.run(scenarios, command.repeat)? {
+            Some(results) => results,
             None => return Ok(Exit::Interrupted),
         }
     };
@@ -94,7 +95,7 @@ fn finish(
         return Ok(Exit::Falsified);
     }
     let missing = results.iter().any(|result| result.verdict == Verdict::NotRun);
-    let required = command.require == Some(command.on);
+    let required = command.require == Some(command.on.tier);
     Ok(if missing && required {
         Exit::CannotRun
     } else {
@@ -108,7 +109,7 @@ fn is_steady(scenario: &Scenario, results: &[ScenarioResult], printer: Printer) 
     let Some(first) = runs.next() else { return true };
     let mut steady = true;
     for (id, once, again) in runs.flat_map(|run| first.differences(run)) {
-        printer.note(&format!("not the same every time: {id} was {once}, then {again}"));
+        printer.complain(&format!("not the same every time: {id} was {once}, then {again}"));
         steady = false;
     }
     steady
@@ -126,119 +127,4 @@ fn predictions(
         results.push(result);
     }
     Ok(results)
-}
-
-/// Runs all scenarios, as many at a time as there are processors, and prints them in their order.
-async fn run_all(
-    scenarios: &[Scenario],
-    options: &Options,
-    settings: &Settings,
-    printer: Printer,
-    repeat: u32,
-    limit: Duration,
-) -> anyhow::Result<Vec<ScenarioResult>> {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let permits = Arc::new(Semaphore::new(processors));
-    let mut running = JoinSet::new();
-    let rounds = (0..repeat).flat_map(|_| scenarios.iter().cloned());
-    for (number, scenario) in rounds.enumerate() {
-        let (options, settings, permits) = (options.clone(), settings.clone(), Arc::clone(&permits));
-        running.spawn(async move {
-            let _permit = permits.acquire_owned().await;
-            let result = run_one(&scenario, &options, &settings, printer, limit).await;
-            (number, scenario, result)
-        });
-    }
-    let mut finished = BTreeMap::new();
-    let mut results = Vec::new();
-    while let Some(joined) = running.join_next().await {
-        let (number, scenario, result) = joined.context("a scenario's task failed")?;
-        finished.insert(number, (scenario, result?));
-        while let Some((scenario, result)) = finished.remove(&results.len()) {
-            if !printer.live {
-                printer.whole(&scenario, &result)?;
-            }
-            results.push(result);
-        }
-    }
-    Ok(results)
-}
-
-async fn run_one(
-    scenario: &Scenario,
-    options: &Options,
-    settings: &Settings,
-    printer: Printer,
-    limit: Duration,
-) -> anyhow::Result<ScenarioResult> {
-    if printer.live {
-        printer.heading(scenario, options.tier.as_str());
-    }
-    let mut reproduce = reproduce(scenario, options);
-    for (release, binary) in settings.overrides.iter() {
-        reproduce.push_str(&format!(" --proxy '{release}={}'", binary.display()));
-    }
-    let progress = |phase: &PhaseResult| {
-        if printer.live {
-            printer.phase(phase, &reproduce);
-        }
-    };
-    let running = execute(scenario, options, settings, progress);
-    let mut result = tokio::time::timeout(limit, running)
-        .await
-        .with_context(|| format!("{} did not end within {limit:?} (see --timeout)", scenario.name()))??;
-    result.reproduce.clone_from(&reproduce);
-    if printer.live {
-        printer.footing(&result)?;
-    }
-    Ok(result)
-}
-
-/// Where results go.
-#[derive(Clone, Copy)]
-struct Printer {
-    output: Output,
-    text: Text,
-    live: bool,
-}
-
-impl Printer {
-    fn heading(self, scenario: &Scenario, tier: &str) {
-        if self.output == Output::Text {
-            outln!(
-                "{}",
-                self.text
-                    .heading(scenario.name(), &scenario.file.metadata.title, tier)
-            );
-        }
-    }
-
-    fn phase(self, phase: &PhaseResult, reproduce: &str) {
-        if self.output == Output::Text {
-            outln!("{}", self.text.phase(phase, reproduce));
-        }
-    }
-
-    fn footing(self, result: &ScenarioResult) -> anyhow::Result<()> {
-        match self.output {
-            Output::Text => outln!("{}", self.text.footing(result)),
-            Output::Json => outln!("{}", serde_json::to_string(result)?),
-        }
-        Ok(())
-    }
-
-    fn whole(self, scenario: &Scenario, result: &ScenarioResult) -> anyhow::Result<()> {
-        self.heading(scenario, result.tier.as_str());
-        for phase in &result.phases {
-            self.phase(phase, &result.reproduce);
-        }
-        self.footing(result)
-    }
-
-    /// Something beside the results; only for people.
-    fn note(self, text: &str) {
-        if self.output == Output::Text {
-            outln!("{text}");
-        }
-    }
 }

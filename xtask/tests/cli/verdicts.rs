@@ -229,3 +229,39 @@ fn repeated_runs_print_a_line_each_and_the_report_holds_them_too() {
         ended.out
     );
 }
+
+#[test]
+fn a_replay_judges_the_recorded_evidence_anew() {
+    let session = Session::new();
+    let folder = session.path("recorded");
+    let recorded = session.run(&[
+        "scenario",
+        "baseline-strict",
+        "--report",
+        folder.to_str().unwrap(),
+    ]);
+    assert_eq!(recorded.code, Some(0), "{recorded:#?}");
+    let replay = format!("replay={}", folder.display());
+    let again = session.run(&["scenario", "baseline-strict", "--on", &replay, "--output", "json"]);
+    assert_eq!(again.code, Some(0), "{again:#?}");
+    let result = again.json();
+    assert_eq!(
+        (&result["tier"], &result["verdict"]),
+        (&"replay".into(), &"held".into())
+    );
+
+    // Evidence decides, and nothing that was concluded from it then.
+    let file = folder.join("results.jsonl");
+    let mut line: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let call = &mut line["phases"][0]["calls"][0];
+    assert_eq!(call["observed"]["outcome"], "mtls");
+    call["evidence"]["application"] = Value::Null;
+    call["evidence"]["caller"]["http"]["fromApplication"] = false.into();
+    std::fs::write(&file, line.to_string()).unwrap();
+    let falsified = session.run(&["scenario", "baseline-strict", "--on", &replay]);
+    assert_eq!(falsified.code, Some(1), "{falsified:#?}");
+
+    let other = session.run(&["scenario", "expired-ca", "--on", &replay, "--require", "replay"]);
+    assert_eq!(other.code, Some(3), "{other:#?}");
+    assert!(other.out.contains("no run of it is recorded"), "{other:#?}");
+}

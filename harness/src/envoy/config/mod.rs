@@ -19,6 +19,7 @@ pub(crate) use clusters::{inbound as inbound_cluster, outbound as outbound_clust
 pub(crate) use endpoints::assignment;
 pub(crate) use inbound::{listener as inbound_listener, name as inbound_name};
 pub(crate) use outbound::{Routed, Target, listener as outbound_listener, routes};
+pub(crate) use proto::socket_address;
 pub(crate) use tls::{
     ROOT_SECRET, SYSTEM_ROOTS_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret,
 };

@@ -27,7 +27,7 @@ pub(super) fn milliseconds(millis: u64) -> Option<Duration> {
     })
 }
 
-pub(super) fn socket_address(address: SocketAddr) -> Address {
+pub(crate) fn socket_address(address: SocketAddr) -> Address {
     Address {
         address: Some(address::Address::SocketAddress(SocketAddress {
             address: address.ip().to_string(),

@@ -91,6 +91,19 @@ fn pair() -> impl Strategy<Value = Pair> {
         variants.push(Pair { ports, ..u() });
     }
     variants.push(Pair { replicas: 0, ..u() });
+    let tcp = "[{name: tcp, port: 80, targetPort: 8080}]";
+    for (shape, selector, ports) in [
+        ("", "{version: v1}", tcp),
+        ("clusterIP: None,", "", tcp),
+        ("clusterIP: None,", "{version: v1}", tcp),
+    ] {
+        variants.push(Pair {
+            shape,
+            selector,
+            ports,
+            ..u()
+        });
+    }
     variants.extend([
         Pair {
             namespace: "payments",

@@ -1,5 +1,7 @@
 //! Outcomes by what arrives and what the server's mode is (sidecar_simulation_test.go `TestInbound`,
 //! peer_authentication_simulation_test.go, istio/istio@1.30.3), and by what the certificates are.
+//!
+//! Long because it is one table of cases.
 
 use super::{
     destination_rule as rule, mesh_config, of_release, peer_authentication as policy, topology, workload,

@@ -1,19 +1,21 @@
 //! The floor under a run on this tier: what no harness could do without.
 //!
-//! A run of a mesh costs at least the start and the end of its proxies, and the calls themselves. These are measured here, apart
-//! from everything the harness adds: configuration, certificates, waiting for effects, evidence, and teardown.
+//! A run of a mesh costs at least the start of its proxies, until each has its configuration and its certificate in
+//! force, their end, and the calls themselves. These are measured here apart from everything else the harness adds: rendering
+//! configuration and issuing certificates, waiting for effects, evidence, changes between phases, teardown. The start
+//! of the same binaries with nothing to do is measured beside it, as the floor of the floor.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
 
 use crate::envoy::admin::Admin;
-use crate::envoy::config::bootstrap;
+use crate::envoy::config::{Resources, bootstrap, socket_address};
 use crate::envoy::process::{EnvoyProcess, Files};
 use crate::mesh::{Desired, Mesh, MeshError, RunDirectory, Settings};
 
-use super::LocalMesh;
+use super::{CONTROL_SOCKET, LocalMesh};
 
 /// How long a bare proxy may take to come up. Measured: 60 ms; the limit is for a stalled machine.
 const LIVE_DEADLINE: Duration = Duration::from_secs(20);
@@ -34,8 +36,10 @@ pub struct Floor {
 pub struct PhaseFloor {
     /// Proxies that the phase starts.
     pub proxies: usize,
-    /// From spawning these proxies, all at once and with nothing to do, until each says that it is live.
+    /// From spawning these proxies, all at once, until each says that it is live: with all it is to know waiting for it.
     pub start: Duration,
+    /// The same with nothing but an admin socket.
+    pub bare_start: Duration,
     /// The phase's calls, one after another, from dialling to the caller's result, with no evidence gathered.
     pub calls: Duration,
 }
@@ -49,56 +53,102 @@ pub struct PhaseFloor {
 /// As [`LocalMesh`]'s own.
 pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Floor, MeshError> {
     let mut mesh = LocalMesh::new(settings.clone())?;
-    let mut phases = Vec::new();
+    let mut rehearsed = Vec::new();
     for state in states {
         let known = mesh.pods.sidecars_started();
         let calls = state.calls.clone();
         mesh.apply(state).await?;
+        let alone = mesh.pods.sidecars_since(known).map(|sidecar| {
+            let node = format!("alone~{}", sidecar.number);
+            mesh.control
+                .tell_the_same(&node, &sidecar.node, on_ports_of_their_own);
+            let binary = sidecar.binary.path.clone();
+            Proxy {
+                node,
+                binary,
+                number: sidecar.number,
+            }
+        });
+        let alone: Vec<Proxy> = alone.collect();
         let mut spent = Duration::ZERO;
         for call in &calls {
             spent += mesh.time_of(call).await?;
         }
-        phases.push((mesh.pods.binaries_since(known), spent));
+        rehearsed.push((alone, spent));
     }
+    // Its control plane and its directory stay: the proxies ask the one for what they are to know, and log to the other.
     mesh.down().await;
 
     let run = RunDirectory::create(false)?;
-    let mut bare = Vec::new();
-    let mut floor = Vec::new();
-    for (binaries, calls) in phases {
-        let started = Instant::now();
-        let first = bare.len();
-        let starts = binaries
-            .iter()
-            .enumerate()
-            .map(|(index, binary)| start(binary, run.path(), first + index));
-        bare.extend(try_join_all(starts).await?);
-        floor.push(PhaseFloor {
-            proxies: binaries.len(),
-            start: started.elapsed(),
-            calls,
+    let control = mesh.run.path().join(CONTROL_SOCKET);
+    let (mut phases, mut running) = (Vec::new(), Vec::new());
+    for (alone, calls) in &rehearsed {
+        let began = Instant::now();
+        running.extend(start_all(alone, &run, Some(&control)).await?);
+        phases.push(PhaseFloor {
+            proxies: alone.len(),
+            start: began.elapsed(),
+            bare_start: Duration::ZERO,
+            calls: *calls,
         });
     }
-    let started = Instant::now();
-    join_all(bare.into_iter().map(EnvoyProcess::stop)).await;
-    Ok(Floor {
-        phases: floor,
-        end: started.elapsed(),
-    })
+    let end = stop_all(running).await;
+
+    let (bare_run, mut running) = (RunDirectory::create(false)?, Vec::new());
+    for ((alone, _), phase) in rehearsed.iter().zip(&mut phases) {
+        let began = Instant::now();
+        running.extend(start_all(alone, &bare_run, None).await?);
+        phase.bare_start = began.elapsed();
+    }
+    stop_all(running).await;
+    Ok(Floor { phases, end })
 }
 
-async fn start(binary: &Path, folder: &Path, number: usize) -> Result<EnvoyProcess, MeshError> {
-    let node = format!("bare~{number}");
-    let files = Files::new(folder, &node, number);
+/// A proxy to be started alone.
+struct Proxy {
+    /// What the control plane knows it by.
+    node: String,
+    binary: PathBuf,
+    number: usize,
+}
+
+/// The ports of the mesh were reserved for its own sidecars.
+fn on_ports_of_their_own(resources: &mut Resources) {
+    for listener in &mut resources.listeners {
+        listener.address = Some(socket_address(([127, 0, 0, 1], 0).into()));
+    }
+}
+
+/// Starts proxies at once, with a control plane to ask or with nothing to do, and waits until all are live.
+async fn start_all(
+    proxies: &[Proxy],
+    run: &RunDirectory,
+    control: Option<&Path>,
+) -> Result<Vec<EnvoyProcess>, MeshError> {
+    try_join_all(proxies.iter().map(|proxy| start(proxy, run.path(), control))).await
+}
+
+async fn stop_all(processes: Vec<EnvoyProcess>) -> Duration {
+    let began = Instant::now();
+    join_all(processes.into_iter().map(EnvoyProcess::stop)).await;
+    began.elapsed()
+}
+
+async fn start(proxy: &Proxy, folder: &Path, control: Option<&Path>) -> Result<EnvoyProcess, MeshError> {
+    let Proxy { node, binary, number } = proxy;
+    let files = Files::new(folder, node, *number);
     let admin = Admin::new(&files.admin);
-    let config = bootstrap::bare(&node, &files.admin);
-    let mut process = EnvoyProcess::start(binary, &node, files, &config).await?;
+    let config = match control {
+        Some(control) => bootstrap::bootstrap(node, control, &files.admin),
+        None => bootstrap::bare(node, &files.admin),
+    };
+    let mut process = EnvoyProcess::start(binary, node, files, &config).await?;
     let deadline = Instant::now() + LIVE_DEADLINE;
     while !admin.is_live().await {
         process.check_alive()?;
         if Instant::now() > deadline {
             return Err(MeshError::NotInForce {
-                node,
+                node: node.clone(),
                 within: LIVE_DEADLINE,
                 waiting_for: "its admin socket to say LIVE".to_owned(),
             });

@@ -14,6 +14,7 @@ mod quiet;
 #[cfg(test)]
 mod recorded;
 mod resources;
+mod routing;
 mod sidecar;
 
 use std::path::Path;
@@ -43,6 +44,9 @@ use resources::Pin;
 /// How long a caller waits for its answer. Refusals come within milliseconds; only silence takes this long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The control plane's socket in the run directory.
+const CONTROL_SOCKET: &str = "xds";
+
 /// Policy in the root namespace is ours to change, and that is all: no interception, no istiod, no webhook.
 pub(super) const CAPABILITIES: &[Capability] = &[Capability::RootNamespace];
 
@@ -66,7 +70,7 @@ impl LocalMesh {
     /// When the run directory or the control-plane socket cannot be made.
     pub fn new(settings: Settings) -> Result<Self, MeshError> {
         let run = RunDirectory::create(settings.keep)?;
-        let socket = run.path().join("xds");
+        let socket = run.path().join(CONTROL_SOCKET);
         let control = ControlPlane::start(&socket)?;
         Ok(Self {
             pods: Pods::new(settings, run.path(), &socket),
@@ -202,7 +206,7 @@ impl LocalMesh {
         let server_pod = server.as_ref().map(|(pod, _)| pod.clone());
         self.pods.drain_applications();
         let ends = [client.as_ref(), server_pod.as_ref()];
-        let copies = places::copies(&desired.topology, call);
+        let copies = routing::copies(&desired.topology, call);
         let marks = match copies {
             Some(_) => Some(quiet::mark(self.pods.sidecars_mut()).await?),
             None => None,

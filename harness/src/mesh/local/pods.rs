@@ -323,12 +323,9 @@ impl Pods {
         self.sidecars_started
     }
 
-    /// The binaries of the running sidecars that were started after the first `known`.
-    pub(super) fn binaries_since(&self, known: usize) -> Vec<PathBuf> {
-        self.sidecars()
-            .filter(|sidecar| sidecar.number > known)
-            .map(|sidecar| sidecar.binary.path.clone())
-            .collect()
+    /// The running sidecars that were started after the first `known`.
+    pub(super) fn sidecars_since(&self, known: usize) -> impl Iterator<Item = &Sidecar> {
+        self.sidecars().filter(move |sidecar| sidecar.number > known)
     }
 
     pub(super) fn process_ids(&self) -> Vec<u32> {
