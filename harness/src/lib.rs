@@ -19,3 +19,4 @@ pub mod reference;
 pub mod report;
 pub mod scenario;
 pub mod snapshot;
+pub mod symptom;

@@ -41,9 +41,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("claims", &["reference", "scenario"]),
+    ("symptom", &["call", "outcome", "probe"]),
     (
         "report",
-        &["call", "claims", "fault", "istio", "outcome", "probe", "scenario"],
+        &[
+            "call", "claims", "fault", "istio", "outcome", "probe", "scenario", "symptom",
+        ],
     ),
     (
         "explore",

@@ -21,6 +21,7 @@ use meshproof::scenario::{
     Catalogue, Causes, Expectation, Options, Phase, Scenario, execute, expects_a_refusal, runnable,
     workspace_root,
 };
+use meshproof::symptom::Symptoms;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -90,7 +91,9 @@ fn of_scenario(scenario: &Scenario, tier: Tier, runner: &Arc<Runner>) -> [Trial;
             runner,
             move |scenario, runner| {
                 let result = runner.run(scenario, &Options::on(tier))?;
-                holds(&result).map_err(|complaint| explained(&complaint, scenario, &result))
+                holds(&result)
+                    .and_then(|()| looks_as_described(&result))
+                    .map_err(|complaint| explained(&complaint, scenario, &result))
             },
         ),
         trial(
@@ -194,6 +197,17 @@ fn holds(result: &ScenarioResult) -> Result<(), String> {
         Verdict::Held => Ok(()),
         verdict => Err(format!("the scenario is {verdict}")),
     }
+}
+
+/// What people are told to look for, in docs/catalogue.md, must be there.
+fn looks_as_described(result: &ScenarioResult) -> Result<(), String> {
+    let symptoms = Symptoms::embedded().map_err(|error| error.to_string())?;
+    let mut calls = result.phases.iter().flat_map(|phase| &phase.calls);
+    let lacking = calls.find_map(|call| {
+        let lacking = symptoms.lacking(call.observed.as_ref()?, &call.evidence)?;
+        Some(format!("{}: {lacking}", call.id))
+    });
+    lacking.map_or(Ok(()), Err)
 }
 
 /// Without causes, a phase that loses what it does must be contradicted in one of its refusals or losses, the scenario in

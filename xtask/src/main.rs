@@ -4,6 +4,7 @@ mod bench;
 mod claims;
 mod clean;
 mod colour;
+mod compare;
 mod exit;
 mod explore;
 mod interrupt;
@@ -35,6 +36,8 @@ enum Command {
     Predict(predict::Predict),
     /// Run what bears on the claims of two documents, and tell what is so
     Claims(claims::Claims),
+    /// Show what differs between two runs
+    Compare(compare::Compare),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Hold predictions against real proxies in random small meshes
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Claims(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Setup(command) => command.run(),

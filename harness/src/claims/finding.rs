@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::ledger::{Claim, Grounds, Piece, Shows};
+use super::claim::{Claim, Grounds, Piece, Shows};
 use crate::scenario::verdict::{PhaseResult, ScenarioResult, Verdict};
 
 /// A claim with what the runs say about it.
@@ -176,7 +176,7 @@ impl Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ledger::{Document, Verdict as IsSo};
+    use super::super::claim::{Document, Verdict as IsSo};
     use super::*;
     use crate::mesh::Tier;
     use crate::scenario::verdict::{CallResult, UndecidedClaim};

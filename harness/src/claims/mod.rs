@@ -4,8 +4,10 @@
 //! for it, so a finding follows from results and data alone; or it says why no scenario can decide it. A scenario names
 //! its claims in `metadata.claims`, and both are held against each other.
 
+mod claim;
 mod finding;
 mod ledger;
 
+pub use claim::{Claim, Document, Grounds, Obstacle, Piece, Shows, Untested, Verdict};
 pub use finding::{ClaimReport, Finding, Weighed, Weight, weigh};
-pub use ledger::{Claim, Document, Grounds, Ledger, LedgerError, Obstacle, Piece, Shows, Untested, Verdict};
+pub use ledger::{Ledger, LedgerError};

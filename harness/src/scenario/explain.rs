@@ -34,7 +34,9 @@ impl Display for Page<'_> {
         }
         for (index, phase) in spec.phases.iter().enumerate() {
             writeln!(f, "\n{}. {}", index + 1, phase.name)?;
-            actions(f, phase)?;
+            actions(phase)
+                .iter()
+                .try_for_each(|action| writeln!(f, "   - {action}"))?;
             phase
                 .expect
                 .iter()
@@ -82,13 +84,15 @@ impl Page<'_> {
     }
 }
 
-fn actions(f: &mut fmt::Formatter<'_>, phase: &Phase) -> fmt::Result {
-    let mut line = |verb: &str, what: &str| writeln!(f, "   - {verb} {what}");
+/// What a phase does, in the order of the format: `delete Kind/namespace/name`, `break expired-leaf of payment`.
+pub(crate) fn actions(phase: &Phase) -> Vec<String> {
+    let mut done = Vec::new();
+    let mut line = |verb: &str, what: &str| done.push(format!("{verb} {what}"));
     for object in &phase.delete {
-        line("delete", object)?;
+        line("delete", object);
     }
     for manifest in &phase.manifests {
-        line("apply", manifest)?;
+        line("apply", manifest);
     }
     for object in &phase.apply {
         let text = |pointer: &str| {
@@ -99,22 +103,23 @@ fn actions(f: &mut fmt::Formatter<'_>, phase: &Phase) -> fmt::Result {
                 .unwrap_or("default")
         };
         let name = [text("/kind"), text("/metadata/namespace"), text("/metadata/name")].join("/");
-        line("apply", &name)?;
+        line("apply", &name);
     }
     if let Some(healed) = &phase.heal {
-        line("heal", &healed.to_string())?;
+        line("heal", &healed.to_string());
     }
     for fault in &phase.inject {
-        line("break", &broken(fault))?;
+        line("break", &broken(fault));
     }
     for step in &phase.rotate {
-        line("rotate", &step.to_string())?;
+        line("rotate", &step.to_string());
     }
     match phase.connections {
-        Connections::Fresh => Ok(()),
+        Connections::Fresh => {}
         Connections::Resume => line("let", "calls resume TLS sessions"),
         Connections::Reuse => line("let", "calls share connections"),
     }
+    done
 }
 
 fn broken(fault: &Fault) -> String {
@@ -142,8 +147,8 @@ fn everybody_or(names: &OneOrMany<String>) -> String {
     }
 }
 
-/// `checkout calls payment:9000 (tcp): mtls`.
-fn sentence(expectation: &Expectation) -> String {
+/// `checkout -> payment:9000 (tcp)`.
+pub(crate) fn call_of(expectation: &Expectation) -> String {
     let mut traits = Vec::new();
     if expectation.call != CallKind::App {
         traits.push(expectation.call.as_str().to_owned());
@@ -158,14 +163,16 @@ fn sentence(expectation: &Expectation) -> String {
     } else {
         format!(" ({})", traits.join(", "))
     };
+    format!("{} -> {}{traits}", expectation.from, expectation.to)
+}
+
+/// `checkout -> payment:9000 (tcp): mtls`.
+fn sentence(expectation: &Expectation) -> String {
     let side = expectation
         .side
         .map(|side| format!(", refused by the {side}"))
         .unwrap_or_default();
-    let mut text = format!(
-        "{} -> {}{traits}: {}{side}",
-        expectation.from, expectation.to, expectation.outcome
-    );
+    let mut text = format!("{}: {}{side}", call_of(expectation), expectation.outcome);
     if !expectation.candidates.is_empty() {
         let candidates: Vec<&str> = expectation.candidates.iter().map(|id| id.as_str()).collect();
         write_to(&mut text, format_args!(" ({})", candidates.join(" or ")));

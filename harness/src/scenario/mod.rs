@@ -31,6 +31,7 @@ pub use catalogue::{Catalogue, Entry, NoWorkspace, workspace_root};
 pub use diagnostic::{Diagnostic, SourceText};
 pub use expand::{ExpandError, Expected, ExpectedCall, expand};
 pub use explain::explain;
+pub(crate) use explain::{actions, call_of};
 pub use failures::{FailureBounds, Failures, SomeFailures};
 pub use format::{Expectation, Phase, ScenarioFile};
 pub use load::{Scenario, load};

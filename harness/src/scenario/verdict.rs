@@ -113,7 +113,8 @@ impl ScenarioResult {
         }
     }
 
-    fn observed(&self) -> impl Iterator<Item = (&str, &Outcome)> {
+    /// What was observed, by the id of the call.
+    pub(crate) fn observed(&self) -> impl Iterator<Item = (&str, &Outcome)> {
         let calls = self.phases.iter().flat_map(|phase| &phase.calls);
         calls.filter_map(|call| Some((call.id.as_str(), call.observed.as_ref()?)))
     }
