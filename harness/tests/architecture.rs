@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
-    ("envoy", &["fault", "istio", "probe"]),
+    ("envoy", &["call", "fault", "istio", "probe"]),
     (
         "mesh",
         &[

@@ -216,6 +216,7 @@ mod tests {
             name: (*name).to_owned(),
             verdict: Verdict::Held,
             faults: Vec::new(),
+            loads: Vec::new(),
             calls: vec![call()],
             millis: 1.0,
         };

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::probe::evidence::AccessLogEntry;
 
 /// A log file and how far it has been read. Only whole lines are taken.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tail {
     path: PathBuf,
     offset: u64,

@@ -43,6 +43,18 @@ impl Default for Authority {
     }
 }
 
+impl Agent {
+    /// Gives `holder` a new leaf of the workload's own identity, from `root` if it names one.
+    fn reissue(&mut self, holder: &mut WorkloadCredentials, identity: &str, root: Option<&str>) {
+        self.authority.move_to(root);
+        holder.identity = identity.to_owned();
+        holder.leaf = Validity::Current;
+        (holder.key, holder.usage) = (LeafKey::default(), LeafUsage::default());
+        holder.revoked = false;
+        holder.serve(&self.authority);
+    }
+}
+
 /// The roots of a bundle that arrive.
 #[derive(Clone, Copy, Default)]
 enum KeptRoots {
@@ -135,13 +147,17 @@ impl Replay {
                     holder.bundle.retain(|root| root.0 != retired.root)
                 });
             }
+            Rotation::Cutover(cutover) => {
+                let root = RootName(cutover.root.clone());
+                let roots = &mut self.conditions.credentials.roots;
+                roots.entry(root.clone()).or_default();
+                self.each_that_hears(targets, |holder, agent, identity| {
+                    holder.bundle = vec![root.clone()];
+                    agent.reissue(holder, identity, Some(&cutover.root));
+                });
+            }
             Rotation::Leaf(reissued) => self.each_that_hears(targets, |holder, agent, identity| {
-                agent.authority.move_to(reissued.root.as_deref());
-                holder.identity = identity.to_owned();
-                holder.leaf = Validity::Current;
-                (holder.key, holder.usage) = (LeafKey::default(), LeafUsage::default());
-                holder.revoked = false;
-                holder.serve(&agent.authority);
+                agent.reissue(holder, identity, reissued.root.as_deref());
             }),
             Rotation::Intermediate(reissued) => self.each_that_hears(targets, |holder, agent, _| {
                 agent.authority.move_to(reissued.root.as_deref());

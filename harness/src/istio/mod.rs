@@ -19,6 +19,7 @@ pub mod predict;
 mod protocol;
 mod release_table;
 pub mod releases;
+mod route;
 mod rule_id;
 mod service;
 mod topology;

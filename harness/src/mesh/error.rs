@@ -53,6 +53,20 @@ pub enum MeshError {
         /// What was still missing.
         waiting_for: String,
     },
+    /// Too few requests of a load ended.
+    #[error("the load stalled: too few of its requests ended within {within:?}")]
+    LoadStalled {
+        /// The limit.
+        within: Duration,
+    },
+    /// Proxies did not log what they owe.
+    #[error("the proxies did not come to rest within {within:?}; still waiting for {missing}")]
+    NotQuiet {
+        /// The limit.
+        within: Duration,
+        /// What was still missing.
+        missing: String,
+    },
     /// A call could not even be tried.
     #[error(transparent)]
     Dial(#[from] DialError),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use semver::Version;
 
 use crate::audit::{Replayed, Report, RiskyCall};
-use crate::call::Call;
+use crate::call::{Call, Connections};
 use crate::istio::Topology;
 use crate::mesh::{Desired, Mesh, MeshError, Settings, Tier};
 use crate::outcome::{Outcome, OutcomeId};
@@ -121,7 +121,7 @@ async fn make(
         conditions: state.conditions(),
         topology: Arc::new(state.topology),
         calls: vec![call.clone()],
-        reuse_connections: false,
+        connections: Connections::Fresh,
     })
     .await?;
     Ok(classify(&mesh.call(call).await?))

@@ -169,6 +169,7 @@ fn expectation(call: &Call, outcome: &Outcome, when: Option<When>) -> Expectatio
         outcome: outcome.id,
         side: outcome.side,
         candidates: Vec::new(),
+        failed: None,
         when,
     }
 }

@@ -5,6 +5,7 @@ mod catalogue;
 mod claims;
 mod comparison;
 mod directory;
+mod load;
 mod prediction;
 mod text;
 

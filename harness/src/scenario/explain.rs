@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::format::{Connections, Expectation, Phase};
+use super::format::{Expectation, Phase};
 use super::load::Scenario;
-use crate::call::{CallKind, Payload};
-use crate::fault::{Fault, Rotation, TlsLimitsFault};
+use crate::call::{CallKind, Connections, Payload};
+use crate::fault::{Fault, TlsLimitsFault};
 use crate::one_or_many::OneOrMany;
 
 /// The page: what it is about, what happens phase by phase, what its faults imitate, how to run it.
@@ -112,10 +112,12 @@ pub(crate) fn actions(phase: &Phase) -> Vec<String> {
         line("break", &broken(fault));
     }
     for step in &phase.rotate {
-        line("rotate", &rotated(step));
+        line("rotate", &step.to_string());
     }
-    if phase.connections == Connections::Reuse {
-        line("let", "calls share connections");
+    match phase.connections {
+        Connections::Fresh => {}
+        Connections::Resume => line("let", "calls resume TLS sessions"),
+        Connections::Reuse => line("let", "calls share connections"),
     }
     done
 }
@@ -173,26 +175,6 @@ fn word(value: &impl serde::Serialize) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-fn rotated(step: &Rotation) -> String {
-    let from = |root: &Option<String>| {
-        root.as_ref()
-            .map(|root| format!(", from root {root}"))
-            .unwrap_or_default()
-    };
-    match step {
-        Rotation::Trust(step) => format!("bundles: add root {}", step.root),
-        Rotation::Retire(step) => format!("bundles: drop root {}", step.root),
-        Rotation::Leaf(step) => format!("leaves of {}{}", everybody_or(&step.workload), from(&step.root)),
-        Rotation::Intermediate(step) => {
-            format!(
-                "intermediates of {}{}",
-                everybody_or(&step.workload),
-                from(&step.root)
-            )
-        }
-    }
-}
-
 fn everybody_or(names: &OneOrMany<String>) -> String {
     if names.iter().any(|name| name == "*") {
         "everybody".to_owned()
@@ -230,6 +212,9 @@ fn sentence(expectation: &Expectation) -> String {
     if !expectation.candidates.is_empty() {
         let candidates: Vec<&str> = expectation.candidates.iter().map(|id| id.as_str()).collect();
         write_to(&mut text, format_args!(" ({})", candidates.join(" or ")));
+    }
+    if let Some(failed) = &expectation.failed {
+        write_to(&mut text, format_args!("; under load meanwhile, {failed} fail"));
     }
     if let Some(when) = &expectation.when {
         let tiers = when

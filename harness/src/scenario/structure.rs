@@ -51,7 +51,7 @@ impl<'a> Checker<'a> {
                 self.tagged(node, alternatives, definition);
             }
         } else if let Some(alternatives) = schema.get("anyOf").and_then(Value::as_array) {
-            self.one_or_many(node, alternatives);
+            self.any_of(node, alternatives, schema, definition);
         } else {
             self.typed(node, schema, definition);
         }
@@ -207,6 +207,39 @@ impl<'a> Checker<'a> {
         }
     }
 
+    fn any_of(
+        &mut self,
+        node: &Node,
+        alternatives: &'a [Value],
+        schema: &'a Value,
+        definition: Option<&str>,
+    ) {
+        let is_list = |schema: &Value| schema.get("type").and_then(Value::as_str) == Some("array");
+        if alternatives.iter().any(is_list) {
+            self.one_or_many(node, alternatives);
+        } else if let Some(schema) = alternatives.iter().find(|it| self.is_of_type(node, it)) {
+            self.node(node, schema);
+        } else {
+            let message = format!("{} gives no {}", self.here(), noun(definition));
+            let mistake = self.at(node, message).label("not of the form asked for");
+            let description = schema.get("description").and_then(Value::as_str);
+            self.report(mistake.maybe_help(description.map(|text| text.replace('\n', " "))));
+        }
+    }
+
+    fn is_of_type(&self, node: &Node, schema: &'a Value) -> bool {
+        let (schema, _) = self.resolve(schema);
+        let wanted = schema.get("type").and_then(Value::as_str).unwrap_or("string");
+        let found = match &node.value {
+            Yaml::Map(_) => "object",
+            Yaml::List(_) => "array",
+            Yaml::Scalar(Value::Number(_)) => "integer",
+            Yaml::Scalar(Value::String(_)) => "string",
+            Yaml::Scalar(_) => return false,
+        };
+        wanted == found
+    }
+
     fn one_or_many(&mut self, node: &Node, alternatives: &'a [Value]) {
         let wants_list = matches!(node.value, Yaml::List(_));
         let is_list = |schema: &Value| schema.get("type").and_then(Value::as_str) == Some("array");
@@ -343,6 +376,7 @@ fn noun(definition: Option<&str>) -> &'static str {
         Some("Payload") => "payload",
         Some("Side") => "side",
         Some("Tier") => "tier",
+        Some("Failures" | "SomeFailures") => "number of failures",
         Some("ApiVersion") => "`apiVersion` of this format",
         Some("Kind") => "`kind` of this format",
         _ => "word that fits here",

@@ -16,6 +16,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher:
 
 use super::proto::{boolean, seconds, transport_socket};
 use super::{Acceptance, Instruments};
+use crate::call::Connections;
 use crate::fault::{TlsLimits, TlsVersion};
 use crate::istio::policy::{ClientCertificate, TlsOrigination, Trust};
 
@@ -72,7 +73,7 @@ pub(super) fn upstream(tls: &TlsOrigination, instruments: &Instruments) -> Trans
         }),
         sni: tls.sni.clone().unwrap_or_default(),
         // No session cache: a resumed session hides a certificate that went bad since.
-        max_session_keys: (!instruments.reuse_connections)
+        max_session_keys: (instruments.connections == Connections::Fresh)
             .then_some(envoy_types::pb::google::protobuf::UInt32Value { value: 0 }),
         ..UpstreamTlsContext::default()
     };

@@ -37,7 +37,7 @@ impl Caller<'_> {
         let Some(workload) = self.topology.workloads.get(&self.call.from) else {
             return unknown(format!("no workload is named {}", self.call.from));
         };
-        if self.call.kind == CallKind::App
+        if self.call.kind.is_of_application()
             && let Some(outcome) = self.outside_of_the_rules(workload, because)
         {
             return outcome;
@@ -146,7 +146,7 @@ impl Caller<'_> {
             });
             return NO_ROUTE;
         }
-        if self.call.kind != CallKind::App {
+        if !self.call.kind.is_of_application() {
             return self.each(self.endpoints(service, port), because, |_| self.raw_bytes());
         }
         if !client.has_sidecar() {
@@ -195,7 +195,11 @@ impl Caller<'_> {
             host: service.host.clone(),
             subset: self.call.subset.clone(),
             port: Some(port.port),
+            weight: 0,
         };
+        if self.call.kind == CallKind::Mirrored {
+            return self.copy(client, service, port, because);
+        }
         if self.call.subset.is_some() {
             return self.to_target(client, &plain, port.port, because);
         }
@@ -210,7 +214,9 @@ impl Caller<'_> {
                     "{object} routes the call and {reason}, which is not modelled"
                 ))
             }
-            Some(Routing::To { object, destinations }) => {
+            Some(Routing::To {
+                object, destinations, ..
+            }) => {
                 because.push(Because {
                     object: Some(object.to_string()),
                     rule: RuleId::VirtualServiceRoute,
@@ -220,6 +226,36 @@ impl Caller<'_> {
                     .map(|target| self.to_target(client, target, port.port, because));
                 agreed(outcomes.collect(), "its routes differ")
             }
+        }
+    }
+
+    /// The copy of a call, if a VirtualService asks for one of every call.
+    fn copy(
+        &self,
+        client: &Workload,
+        service: &Service,
+        port: &ServicePort,
+        because: &mut Vec<Because>,
+    ) -> Outcome {
+        let routes = &self.topology.virtual_services;
+        let routing = routes.route(
+            &client.name.namespace,
+            &service.host,
+            port.class,
+            self.call.payload,
+        );
+        let Some(Routing::To { object, mirrors, .. }) = routing else {
+            return unknown("no VirtualService mirrors the call".to_owned());
+        };
+        because.push(Because {
+            object: Some(object.to_string()),
+            rule: RuleId::VirtualServiceMirror,
+        });
+        match mirrors.as_slice() {
+            [mirror] if mirror.is_of_all() => self.to_target(client, &mirror.target, port.port, because),
+            [_] => unknown(format!("{object} mirrors only some calls")),
+            [] => unknown(format!("{object} mirrors no call")),
+            [..] => unknown(format!("{object} mirrors the call to several destinations")),
         }
     }
 
@@ -318,7 +354,7 @@ impl Caller<'_> {
             return NO_ROUTE;
         }
         let dialled = vec![(pod.workload.pod(0), port)];
-        if self.call.kind != CallKind::App {
+        if !self.call.kind.is_of_application() {
             return self.each(dialled, because, |_| self.raw_bytes());
         }
         if client.has_sidecar() {
@@ -355,7 +391,7 @@ impl Caller<'_> {
     /// A host or port that no object declares.
     fn undeclared(&self, client: &Workload) -> Outcome {
         let registry_only = self.topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly;
-        match self.call.kind == CallKind::App && client.has_sidecar() && registry_only {
+        match self.call.kind.is_of_application() && client.has_sidecar() && registry_only {
             true => Outcome::refused(OutcomeId::EgressBlocked, Side::Client),
             false => NO_ROUTE,
         }
@@ -434,7 +470,7 @@ impl Caller<'_> {
     fn raw_bytes(&self) -> Bytes<'_> {
         let asked: Vec<&str> = self.call.alpn.iter().map(String::as_str).collect();
         let (certificate, usual) = match (self.call.kind, self.call.payload) {
-            (CallKind::App | CallKind::RawPlaintext, _) => return Bytes::Plaintext,
+            (CallKind::App | CallKind::Mirrored | CallKind::RawPlaintext, _) => return Bytes::Plaintext,
             (CallKind::RawTls, _) => (None, Vec::new()),
             (CallKind::RawMtls, Payload::Http) => (Some(self.own()), HTTP_ALPN.to_vec()),
             (CallKind::RawMtls, Payload::Tcp) => (Some(self.own()), TCP_ALPN.to_vec()),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::routing::routed;
 use crate::call::{Call, Destination, PodName, WorkloadName};
 use crate::envoy::config::Front;
 use crate::istio::Topology;
@@ -79,6 +80,10 @@ impl Places {
 
 /// The pods and ports that may answer a call, in a stable order. Several for a Service with several endpoints.
 pub(super) fn candidates(topology: &Topology, call: &Call) -> Vec<PodPort> {
+    if let Some(routed) = routed(topology, call) {
+        let endpoints = routed.endpoints.into_iter();
+        return endpoints.map(|endpoint| (endpoint.pod, endpoint.port)).collect();
+    }
     match &call.to {
         Destination::Service {
             namespace,

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use semver::Version;
 use tokio::task::JoinSet;
 
-use crate::call::PodName;
+use crate::call::{Connections, PodName};
 use crate::envoy::binary::{EnvoyBinary, Store};
 use crate::envoy::config;
 use crate::envoy::xds::ControlPlane;
@@ -271,9 +271,12 @@ impl Pods {
     }
 
     /// What applications saw since the last look.
-    pub(super) fn drain_applications(&self) -> Vec<Seen> {
-        let applications = self.pods.values().flat_map(|pod| pod.applications.values());
-        applications.flat_map(ApplicationServer::drain).collect()
+    pub(super) fn drain_applications(&self) -> Vec<(PodName, Seen)> {
+        let of_pod = |(name, pod): (&PodName, &Pod)| {
+            let seen = pod.applications.values().flat_map(ApplicationServer::drain);
+            seen.map(|seen| (name.clone(), seen)).collect::<Vec<_>>()
+        };
+        self.pods.iter().flat_map(of_pod).collect()
     }
 
     /// Marks the present at both ends of a call.
@@ -292,11 +295,12 @@ impl Pods {
         caller: &Caller,
         ends: [Option<&PodName>; 2],
         [client_before, server_before]: [Option<Before>; 2],
-        reuse_connections: bool,
+        connections: Connections,
+        cluster: Option<&str>,
     ) -> Result<Gathered, MeshError> {
         let [client, server] = self.ends(ends);
         let (client, server) = (client.zip(client_before), server.zip(server_before));
-        observe::gather(caller, client, server, reuse_connections).await
+        observe::gather(caller, client, server, connections, cluster).await
     }
 
     /// The sidecars at both ends of a call; a pod that calls itself has one, and it is the client's.
@@ -307,6 +311,12 @@ impl Pods {
             .filter_map(|(name, pod)| Some((name, pod.sidecar.as_mut()?)))
             .collect();
         [client, server].map(|pod| sidecars.remove(pod?))
+    }
+
+    /// Every sidecar that runs.
+    pub(super) fn sidecars_mut(&mut self) -> impl Iterator<Item = (&PodName, &mut Sidecar)> {
+        let pods = self.pods.iter_mut();
+        pods.filter_map(|(name, pod)| Some((name, pod.sidecar.as_mut()?)))
     }
 
     #[cfg(test)]
@@ -374,7 +384,7 @@ impl Pod {
         pin: Option<&Pin>,
     ) {
         if let Some(sidecar) = &mut self.sidecar {
-            let instruments = sidecar.instruments(desired.reuse_connections);
+            let instruments = sidecar.instruments(desired.connections);
             let resources = resources::resources(desired, name, places, pin, &instruments);
             sidecar.push(control, resources);
         }

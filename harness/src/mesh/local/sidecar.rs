@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::call::PodName;
+use crate::call::{Connections, PodName};
 use crate::envoy::AdminError;
 use crate::envoy::admin::Admin;
 use crate::envoy::binary::EnvoyBinary;
@@ -91,11 +91,11 @@ impl Sidecar {
         self.process.id()
     }
 
-    pub(super) fn instruments(&self, reuse_connections: bool) -> Instruments {
+    pub(super) fn instruments(&self, connections: Connections) -> Instruments {
         Instruments {
             access_log: self.process.files().access_log.clone(),
-            reuse_connections,
             limits: TlsLimits::default(),
+            connections,
         }
     }
 
