@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::call::{CallKind, Payload};
 use crate::outcome::{Outcome, OutcomeId, Side};
 use crate::probe::Evidence;
+use crate::probe::evidence::Connect;
 
 pub use place::Place;
 
@@ -94,13 +95,16 @@ impl Symptoms {
     }
 
     /// What the evidence of a refused call lacks of the most similar look of its outcome; `None` where all is there, and
-    /// for calls that this is not about: deliveries, failures that nobody decided, raw calls, other payloads than HTTP.
+    /// for calls that this is not about: deliveries, failures that nobody decided, raw calls, other payloads than HTTP,
+    /// calls that did not get past their own pod.
     #[must_use]
     pub fn lacking(&self, observed: &Outcome, evidence: &Evidence) -> Option<String> {
         let is_about = !observed.id.is_delivered()
             && observed.side.is_some()
             && evidence.kind == CallKind::App
-            && evidence.payload == Payload::Http;
+            && evidence.payload == Payload::Http
+            // What the caller's own sidecar refused in TCP has no answer, and no proxy says a word of it.
+            && evidence.caller.connect == Connect::Connected;
         if !is_about {
             return None;
         }
