@@ -60,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
+    ("logs", &["outcome"]),
     ("bench", &["mesh", "scenario"]),
 ];
 

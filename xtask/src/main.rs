@@ -6,6 +6,7 @@ mod colour;
 mod exit;
 mod explore;
 mod interrupt;
+mod logs;
 mod output;
 mod predict;
 mod release;
@@ -36,6 +37,8 @@ enum Command {
     Suite(suite::Suite),
     /// Hold predictions against real proxies in random small meshes
     Explore(explore::Explore),
+    /// Read logs of proxies, and say which mTLS failures they tell of
+    Logs(logs::Logs),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
     /// Measure, against what cannot be avoided
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Predict(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
+        Command::Logs(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),
