@@ -82,6 +82,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
+    ("logs", &["outcome"]),
     ("bench", &["mesh", "scenario"]),
 ];
 

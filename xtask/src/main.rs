@@ -8,6 +8,7 @@ mod compare;
 mod exit;
 mod explore;
 mod interrupt;
+mod logs;
 mod output;
 mod predict;
 mod preflight;
@@ -45,6 +46,8 @@ enum Command {
     Suite(suite::Suite),
     /// Hold predictions against real proxies in random small meshes
     Explore(explore::Explore),
+    /// Read logs of proxies, and say which mTLS failures they tell of
+    Logs(logs::Logs),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
     /// Measure, against what cannot be avoided
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Compare(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
+        Command::Logs(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),

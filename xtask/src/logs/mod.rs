@@ -1,0 +1,255 @@
+//! `cargo xtask logs`: what proxies log when mTLS fails, as outcomes.
+
+mod follow;
+mod reproduce;
+mod scrape;
+mod visibility;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use meshproof::logs::{
+    Correlation, Counts, File, Finding, Input, Metrics, Names, Patterns, Scanned, Scanner, Summary, Tally,
+    scan_file,
+};
+
+use crate::exit::{BadInput, Exit};
+use crate::output::outln;
+
+/// Read logs of Istio's proxies, and say which mTLS failures they tell of
+///
+/// Takes access logs (text and JSON), Envoy's own log, and those of pilot-agent, istiod and ztunnel, in any mixture,
+/// with the prefixes of kubectl and stern, packed with gzip or zstandard or not. Where a client's line leaves open what
+/// happened, the line that the server wrote about the same connection decides: give both ends' logs in one run.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  kubectl logs -n payments deploy/checkout -c istio-proxy | cargo xtask logs
+  cargo xtask logs checkout.log payment.log.gz            both ends of a call
+  stern -A . -c istio-proxy | cargo xtask logs - --output json
+  cargo xtask logs --follow --listen 127.0.0.1:9464 /var/log/istio/access.log
+  cargo xtask logs --explain-visibility                   what Istio hides by default
+
+Large files: cargo run --release -p xtask -- logs FILE")]
+pub(crate) struct Logs {
+    /// Files, or `-` for standard input, which is read if none is given
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// How to print what is found
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+
+    /// What Prometheus metrics are called
+    #[arg(long, value_enum, default_value_t = MetricNames::Meshproof, value_name = "NAMES")]
+    metric_names: MetricNames,
+
+    /// Upstreams counted one by one; those beyond are summed up
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    max_upstreams: u32,
+
+    /// How many cores read a file that is not packed [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    cores: Option<u16>,
+
+    /// Keep reading as files grow, and print each finding once its other end had time to be read
+    #[arg(long)]
+    follow: bool,
+
+    /// Answer GET /metrics at this address, for Prometheus, as long as logs are read
+    #[arg(long, value_name = "ADDR", requires = "follow")]
+    listen: Option<SocketAddr>,
+
+    /// Say which failures Istio shows by default, which not, and how to have it show them
+    #[arg(long, conflicts_with_all = ["files", "follow", "output"])]
+    explain_visibility: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// One object per finding.
+    Json,
+    /// Metrics in the exposition format.
+    Prometheus,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum MetricNames {
+    /// `meshproof_mtls_failures_total` and others.
+    Meshproof,
+    /// Those of the postmortem: `istio_mtls_error_total`, `istio_log_lines_total`.
+    Postmortem,
+}
+
+impl Logs {
+    pub(crate) fn run(mut self) -> anyhow::Result<Exit> {
+        if self.explain_visibility {
+            outln!("{}", visibility::explain(Patterns::embedded()?).trim_end());
+            return Ok(Exit::Held);
+        }
+        if self.files.is_empty() {
+            self.files.push("-".into());
+        }
+        if self.follow {
+            return follow::run(&self);
+        }
+        let mut report = Report::new(&self);
+        for path in &self.files {
+            self.read(path, &mut report)?;
+        }
+        report.finish(&self)?;
+        Ok(Exit::Held)
+    }
+
+    fn read(&self, path: &Path, report: &mut Report) -> anyhow::Result<()> {
+        let scanner = Scanner::new(Patterns::embedded()?);
+        let name = path.display().to_string();
+        let mut failed = Ok(());
+        let mut take = |finding| {
+            if failed.is_ok() {
+                failed = report.take(finding);
+            }
+        };
+        let scanned = match open(path)? {
+            Input::Plain(file) => scan_file(
+                scanner,
+                &File {
+                    name: name.clone(),
+                    file,
+                },
+                self.cores(),
+                &mut take,
+            ),
+            Input::Stream(stream) => scanner.scan(&name, stream, &mut take),
+        };
+        failed?;
+        report.read(&name, scanned);
+        Ok(())
+    }
+
+    fn cores(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.cores.map_or_else(all, usize::from)
+    }
+}
+
+fn open(path: &Path) -> Result<Input, BadInput> {
+    if path == Path::new("-") {
+        return Input::stream(std::io::stdin())
+            .map_err(|error| BadInput(format!("cannot read standard input: {error}")));
+    }
+    Input::open(path).map_err(|error| BadInput(error.to_string()))
+}
+
+/// What was found so far.
+struct Report {
+    correlation: Correlation,
+    tally: Tally,
+    counts: Counts,
+    output: Output,
+    names: Names,
+    /// Whether findings are printed one by one in text, too.
+    is_live: bool,
+}
+
+impl Report {
+    fn new(command: &Logs) -> Self {
+        Self {
+            correlation: Correlation::default(),
+            tally: Tally::new(usize::try_from(command.max_upstreams).unwrap_or(usize::MAX)),
+            counts: Counts::default(),
+            output: command.output,
+            names: match command.metric_names {
+                MetricNames::Meshproof => Names::Ours,
+                MetricNames::Postmortem => Names::Postmortem,
+            },
+            is_live: command.follow,
+        }
+    }
+
+    fn take(&mut self, finding: Finding) -> anyhow::Result<()> {
+        self.settle(|correlation, settled| correlation.add(finding, settled))
+    }
+
+    /// Lets the correlation settle what it will, counts that, and prints it where findings are printed.
+    fn settle(&mut self, work: impl FnOnce(&mut Correlation, &mut dyn FnMut(Finding))) -> anyhow::Result<()> {
+        let mut settled = Vec::new();
+        work(&mut self.correlation, &mut |finding| settled.push(finding));
+        for finding in settled {
+            match self.output {
+                Output::Json => outln!("{}", serde_json::to_string(&finding)?),
+                Output::Text if self.is_live => {
+                    outln!("{}", one_line(&finding));
+                }
+                _ => {}
+            }
+            self.tally.add(finding);
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::print_stderr, reason = "standard output holds findings only")]
+    fn read(&mut self, name: &str, scanned: Scanned) {
+        self.counts += scanned.counts;
+        if let Some(error) = scanned.broken {
+            eprintln!("warning: {name} ends before its end: {error}; what came before counts");
+        }
+    }
+
+    /// Nothing more will be read.
+    #[expect(clippy::print_stderr, reason = "standard output holds findings only")]
+    fn finish(&mut self, command: &Logs) -> anyhow::Result<()> {
+        self.settle(Correlation::finish)?;
+        let (early, repeated) = (self.correlation.early, self.correlation.repeated);
+        match self.output {
+            Output::Text => {
+                let scenarios = reproduce::scenarios();
+                let summary = Summary {
+                    tally: &self.tally,
+                    counts: &self.counts,
+                    scenarios: &scenarios,
+                };
+                outln!("{}", summary.render().context("cannot word the summary")?);
+                if repeated > 0 {
+                    outln!(
+                        "{repeated} lines are of requests that other lines tell of; each request counts once"
+                    );
+                }
+            }
+            Output::Prometheus => outln!("{}", self.metrics().trim_end()),
+            Output::Json => {}
+        }
+        if early > 0 && command.output != Output::Prometheus {
+            eprintln!(
+                "warning: {early} findings were counted before all was read, because too many waited for the line of their other end"
+            );
+        }
+        Ok(())
+    }
+
+    fn metrics(&self) -> String {
+        Metrics {
+            tally: &self.tally,
+            counts: &self.counts,
+            names: self.names,
+        }
+        .render()
+    }
+}
+
+fn one_line(finding: &Finding) -> String {
+    let by = finding
+        .side
+        .map_or_else(String::new, |side| format!(" by {side}"));
+    let time = finding.time.as_deref().unwrap_or("-");
+    let upstream = finding.upstream.as_deref().unwrap_or("-");
+    let from = finding.workload.as_deref().unwrap_or("-");
+    format!(
+        "{time} {}{by} {from} -> {upstream} ({})",
+        finding.outcome, finding.pattern
+    )
+}
