@@ -139,6 +139,9 @@ pub enum CallKind {
     RawTls,
     /// TLS with the caller's workload certificate, straight at the server's pod.
     RawMtls,
+    /// The copy of an `app` call that a VirtualService has the caller's sidecar send elsewhere (`mirror`), and whose
+    /// answer is thrown away. What becomes of the call itself does not matter.
+    Mirrored,
 }
 
 impl CallKind {
@@ -150,7 +153,14 @@ impl CallKind {
             Self::RawPlaintext => "raw-plaintext",
             Self::RawTls => "raw-tls",
             Self::RawMtls => "raw-mtls",
+            Self::Mirrored => "mirrored",
         }
+    }
+
+    /// Whether the application makes it, so that the caller's sidecar, if it has one, decides.
+    #[must_use]
+    pub const fn is_of_application(self) -> bool {
+        matches!(self, Self::App | Self::Mirrored)
     }
 }
 
@@ -165,6 +175,20 @@ pub enum Payload {
     Http,
     /// One line over TCP, answered by one line.
     Tcp,
+}
+
+/// What calls share with those before them. Sharing hides faults; that is what it is for here.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Connections {
+    /// Nothing: every call makes a new connection with a full handshake.
+    #[default]
+    Fresh,
+    /// TLS sessions: every call makes a new connection, and resumes the session of an earlier one where both ends
+    /// still can. No certificate is shown then.
+    Resume,
+    /// Connections and TLS sessions, as istiod leaves it to proxies (keep-alive).
+    Reuse,
 }
 
 /// One call to make, predict or recognise.

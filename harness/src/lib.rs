@@ -3,8 +3,10 @@
 //! Data flows one way: inputs → [`snapshot`] → [`istio`] (policy, prediction) → [`mesh`] → [`probe`] →
 //! [`outcome`] → verdict ([`scenario`]) → [`report`].
 
+pub mod audit;
 pub mod bench;
 pub mod call;
+pub mod claims;
 pub mod envoy;
 pub mod explore;
 pub mod fault;
@@ -14,8 +16,10 @@ pub mod mesh;
 pub mod one_or_many;
 pub mod outcome;
 pub mod pki;
+pub mod preflight;
 pub mod probe;
 pub mod reference;
 pub mod report;
 pub mod scenario;
 pub mod snapshot;
+pub mod symptom;

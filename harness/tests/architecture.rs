@@ -12,18 +12,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("call", &[]),
     ("one_or_many", &[]),
     ("reference", &["call"]),
-    ("snapshot", &[]),
+    ("snapshot", &["reference"]),
     ("pki", &["call"]),
-    ("fault", &["call", "one_or_many", "pki", "reference"]),
+    ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
     (
         "istio",
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
+    ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
-    ("envoy", &["istio", "probe"]),
+    ("envoy", &["call", "fault", "istio", "probe"]),
     (
         "mesh",
-        &["call", "envoy", "fault", "istio", "pki", "probe", "snapshot"],
+        &[
+            "call", "envoy", "fault", "istio", "outcome", "pki", "probe", "snapshot",
+        ],
     ),
     (
         "scenario",
@@ -40,9 +43,28 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
+    ("claims", &["reference", "scenario"]),
+    ("symptom", &["call", "outcome", "probe"]),
     (
         "report",
-        &["call", "fault", "istio", "outcome", "probe", "scenario"],
+        &[
+            "audit", "call", "claims", "fault", "istio", "outcome", "probe", "scenario", "symptom",
+        ],
+    ),
+    (
+        "preflight",
+        &[
+            "audit",
+            "call",
+            "fault",
+            "istio",
+            "mesh",
+            "one_or_many",
+            "outcome",
+            "probe",
+            "scenario",
+            "snapshot",
+        ],
     ),
     (
         "explore",
@@ -70,6 +92,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "istio",
         &["envoy", "mesh", "probe"],
         "a prediction observes nothing",
+    ),
+    (
+        "audit",
+        &["envoy", "mesh", "probe"],
+        "an audit rests on prediction; what is observed confirms it",
     ),
     (
         "probe",

@@ -51,7 +51,7 @@ fn mistakes_have_a_stable_form_for_machines() {
         "column": 11,
         "message": "unknown key `outcom` in an expectation",
         "label": "did you mean `outcome`?",
-        "help": ["an expectation takes `alpn`, `call`, `candidates`, `from`, `outcome`, `payload`, `side`, `subset`, `to`, `when`"],
+        "help": ["an expectation takes `alpn`, `call`, `candidates`, `failed`, `from`, `outcome`, `payload`, `side`, `subset`, `to`, `when`"],
     }]);
     assert_eq!(mistakes, expected);
 }

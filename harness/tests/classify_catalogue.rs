@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof::call::{CallKind, Payload};
 use meshproof::outcome::{Outcome, OutcomeId, Side, Transport};
@@ -132,6 +132,49 @@ fn calls_recorded_with_the_debug_log_are_decided_alike_on_1_36_and_1_39() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn refused_calls_of_the_catalogue_are_decided_alike_on_1_37_and_1_39() {
+    let calls: BTreeMap<String, RecordedCall> =
+        serde_saphyr::from_str(include_str!("data/recorded-scenarios.yaml")).unwrap();
+    let mut wrong = Vec::new();
+    let mut outcomes = BTreeSet::new();
+    for (name, call) in &calls {
+        outcomes.insert(call.expect.outcome);
+        for (number, evidence) in call.evidence.iter().enumerate() {
+            check(
+                &format!("{name}, recording {number}"),
+                evidence,
+                &call.expect,
+                &mut wrong,
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(outcomes.len() > 15, "{outcomes:?}");
+}
+
+#[test]
+fn without_the_debug_log_a_black_hole_and_a_silent_port_are_the_same() {
+    let calls: BTreeMap<String, RecordedCall> =
+        serde_saphyr::from_str(include_str!("data/recorded-scenarios.yaml")).unwrap();
+    let timeouts = [OutcomeId::HandshakeTimeout, OutcomeId::ConnectTimeout];
+    let of_time = calls
+        .values()
+        .filter(|call| timeouts.contains(&call.expect.outcome));
+    let mut seen = 0;
+    for evidence in of_time.flat_map(|call| &call.evidence) {
+        let mut evidence = evidence.clone();
+        evidence.client_proxy.as_mut().unwrap().debug_log.clear();
+        let outcome = explain(&evidence).0;
+        assert_eq!(
+            (outcome.id, outcome.candidates.as_slice()),
+            (OutcomeId::Unknown, &timeouts[..])
+        );
+        seen += 1;
+    }
+    assert_eq!(seen, 4);
 }
 
 #[test]

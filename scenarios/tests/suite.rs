@@ -16,10 +16,12 @@ use meshproof::envoy::binary::{Overrides, TerminalProgress};
 use meshproof::mesh::{Settings, Tier, sweep};
 use meshproof::outcome::{OutcomeId, Side};
 use meshproof::report::Text;
-use meshproof::scenario::verdict::{CallResult, Cause, ScenarioResult, Verdict};
+use meshproof::scenario::verdict::{CallResult, Cause, LoadResult, PhaseResult, ScenarioResult, Verdict};
 use meshproof::scenario::{
-    Catalogue, Causes, Expectation, Options, Phase, Scenario, execute, runnable, workspace_root,
+    Catalogue, Causes, Expectation, Options, Phase, Scenario, execute, expects_a_refusal, runnable,
+    workspace_root,
 };
+use meshproof::symptom::Symptoms;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -89,7 +91,9 @@ fn of_scenario(scenario: &Scenario, tier: Tier, runner: &Arc<Runner>) -> [Trial;
             runner,
             move |scenario, runner| {
                 let result = runner.run(scenario, &Options::on(tier))?;
-                holds(&result).map_err(|complaint| explained(&complaint, scenario, &result))
+                holds(&result)
+                    .and_then(|()| looks_as_described(&result))
+                    .map_err(|complaint| explained(&complaint, scenario, &result))
             },
         ),
         trial(
@@ -195,35 +199,64 @@ fn holds(result: &ScenarioResult) -> Result<(), String> {
     }
 }
 
-/// Without causes, a phase that loses what it does must be contradicted in one of its refusals, the scenario in at
-/// least one, and policy resolution must still predict every call. Refusals that rest on the state a scenario starts
-/// from, or on a rotation, lose nothing.
+/// What people are told to look for, in docs/catalogue.md, must be there.
+fn looks_as_described(result: &ScenarioResult) -> Result<(), String> {
+    let symptoms = Symptoms::embedded().map_err(|error| error.to_string())?;
+    let mut calls = result.phases.iter().flat_map(|phase| &phase.calls);
+    let lacking = calls.find_map(|call| {
+        let lacking = symptoms.lacking(call.observed.as_ref()?, &call.evidence)?;
+        Some(format!("{}: {lacking}", call.id))
+    });
+    lacking.map_or(Ok(()), Err)
+}
+
+/// Without causes, a phase that loses what it does must be contradicted in one of its refusals or losses, the scenario in
+/// at least one, and policy resolution must still predict every call. Refusals that rest on the state a scenario starts
+/// from lose nothing.
 fn notices_missing_causes(scenario: &Scenario, result: &ScenarioResult) -> Result<(), String> {
     let phases = scenario.file.spec.phases.iter().zip(&result.phases);
     for (written, phase) in phases {
-        let mut refusals = phase.calls.iter().filter(|call| is_refusal(call)).peekable();
-        let must_notice = refusals.peek().is_some() && loses_its_causes(written);
-        if must_notice && !refusals.any(is_contradicted) {
+        if loses_its_causes(written) && !notices(phase) {
             return Err(format!(
                 "phase {} does not notice that its causes are left out",
                 phase.name
             ));
         }
+        if let Some(call) = phase.calls.iter().find(|call| !is_predicted(call)) {
+            return Err(format!("without causes, {} is not as predicted", call.id));
+        }
+        let misjudged = |load: &&LoadResult| load.cause == Some(Cause::Prediction);
+        if let Some(load) = phase.loads.iter().find(misjudged) {
+            return Err(format!("without causes, {} is not as predicted", load.id));
+        }
     }
-    let mut calls = result.phases.iter().flat_map(|phase| &phase.calls);
-    if let Some(call) = calls.clone().find(|call| !is_predicted(call)) {
-        return Err(format!("without causes, {} is not as predicted", call.id));
-    }
-    if calls.any(|call| is_refusal(call) && is_contradicted(call)) {
+    if result.phases.iter().any(notices) {
         return Ok(());
     }
-    Err("no refusal notices that the causes are left out".to_owned())
+    Err("nothing notices that the causes are left out".to_owned())
 }
 
-/// What [`Causes::LeftOut`] leaves out of a phase that expects a refusal.
+/// Whether a refusal or a loss that the phase expects did not come.
+fn notices(phase: &PhaseResult) -> bool {
+    let missing_loss =
+        |load: &LoadResult| load.expected.least() > 0 && load.cause == Some(Cause::Expectation);
+    phase
+        .calls
+        .iter()
+        .any(|call| is_refusal(call) && is_contradicted(call))
+        || phase.loads.iter().any(missing_loss)
+}
+
+/// Whether [`Causes::LeftOut`] leaves out anything of a phase that expects a refusal or a lost request.
 fn loses_its_causes(phase: &Phase) -> bool {
-    let changes = [phase.delete.len(), phase.manifests.len(), phase.apply.len()];
-    !phase.inject.is_empty() || changes.iter().any(|changes| *changes > 0)
+    let done = [
+        phase.delete.len(),
+        phase.manifests.len(),
+        phase.apply.len(),
+        phase.inject.len(),
+        phase.rotate.len(),
+    ];
+    expects_a_refusal(phase) && done.iter().any(|done| *done > 0)
 }
 
 fn notices_wrong_expectation(result: &ScenarioResult, location: &str) -> Result<(), String> {

@@ -10,9 +10,9 @@ use meshproof::scenario::RunError;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    nothing falsified
-  1    something falsified
+  1    something falsified, or findings at or above --fail-on
   2    bad usage or bad input file
-  3    this machine cannot run it (missing tier, binary, or capability under --require)
+  3    this machine cannot run it (missing tier, binary, or capability under --require), or an audit is incomplete
   4    the harness itself failed
   130  interrupted, cleaned up";
 

@@ -1,14 +1,17 @@
 //! The command line of meshproof. One file per command; what they do lives in the library.
 
 mod bench;
+mod claims;
 mod clean;
 mod colour;
+mod compare;
 mod exit;
 mod explore;
 mod interrupt;
 mod logs;
 mod output;
 mod predict;
+mod preflight;
 mod release;
 mod scenario;
 mod setup;
@@ -33,6 +36,12 @@ enum Command {
     Scenario(scenario::Scenario),
     /// Predict what becomes of calls, and which objects decide it
     Predict(predict::Predict),
+    /// Say what of a mesh is broken now, and what an upgrade will break
+    Preflight(preflight::Preflight),
+    /// Run what bears on the claims of two documents, and tell what is so
+    Claims(claims::Claims),
+    /// Show what differs between two runs
+    Compare(compare::Compare),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Hold predictions against real proxies in random small meshes
@@ -57,6 +66,9 @@ fn main() -> ExitCode {
     let result = match Xtask::parse().command {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
+        Command::Preflight(command) => command.run(),
+        Command::Claims(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Logs(command) => command.run(),

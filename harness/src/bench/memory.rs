@@ -35,6 +35,12 @@ pub(super) fn peak(proxies: &[u32]) -> Option<PeakMemory> {
     })
 }
 
+/// The peak of this process so far, in bytes; nothing where there is no `/proc`.
+#[must_use]
+pub fn peak_of_this() -> Option<u64> {
+    peak_of("self")
+}
+
 fn peak_of(process: &str) -> Option<u64> {
     high_water_mark(&std::fs::read_to_string(format!("/proc/{process}/status")).ok()?)
 }

@@ -13,9 +13,11 @@ use crate::mesh::{Mesh, MeshError, Settings, Tier};
 use crate::scenario::verdict::Verdict;
 use crate::scenario::{Options, RunError, Scenario, plan, run};
 
+mod clean_mesh;
 mod memory;
 
-pub use memory::PeakMemory;
+pub use clean_mesh::clean_mesh;
+pub use memory::{PeakMemory, peak_of_this};
 
 /// What a scenario takes on the local tier. Every figure is the median of the rounds.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::probe::evidence::AccessLogEntry;
 
 /// A log file and how far it has been read. Only whole lines are taken.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tail {
     path: PathBuf,
     offset: u64,
@@ -69,26 +69,45 @@ impl Line {
 
 /// The message of a line of Envoy's own log if it speaks of TLS or of how a connection ended.
 pub(crate) fn debug_message(line: &str) -> Option<&str> {
-    const TELLING: [&str; 6] = [
+    const TELLING: [&str; 7] = [
         "verif",
         "TLS_error",
         "SSL",
         "connect timeout",
         "delayed connect error",
         "secret",
+        "connecting to",
     ];
     // `[time][level][component] [Tags: …] message`
     let message = line.splitn(4, ']').nth(3)?.trim_start();
     TELLING
         .into_iter()
-        .any(|word| message.contains(word))
+        .any(|word| message.contains(word) || is_connected(message))
         .then_some(message)
         .filter(|message| !message.contains("SSL shutdown"))
+}
+
+/// TCP came up, whatever is spoken over it: the one sign that tells a port that is silent from one that is not there.
+fn is_connected(message: &str) -> bool {
+    message.ends_with("] connected")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_came_up_is_worth_keeping() {
+        let line =
+            |message| format!("[12:00:00.000][debug][connection] [Tags: \"ConnectionId\":\"3\"] {message}");
+        for (message, is_kept) in [
+            ("connected", true),
+            ("connecting to 127.0.0.1:1", true),
+            ("closing socket: 1", false),
+        ] {
+            assert_eq!(debug_message(&line(message)).is_some(), is_kept, "{message}");
+        }
+    }
 
     #[test]
     fn absent_fields_are_absent() {

@@ -7,7 +7,7 @@ pub(crate) const OF_CALLS: &str = concat!(
     r"(cluster\.(in|out)bound.*|listener\.0\.0\.0\.0_15006)\.",
     r"(ssl\.(handshake|connection_error|fail_verify_|no_certificate|was_key_usage_invalid|versions|curves|ciphers).*",
     r"|no_filter_chain_match|downstream_cx_(total|active)|(down|up)stream_context_secrets_not_ready",
-    r"|upstream_cx_(total|connect_fail|connect_timeout|none_healthy)|upstream_rq_(retry|5xx))",
+    r"|upstream_cx_(total|active|connect_fail|connect_timeout|none_healthy)|upstream_rq_(retry|5xx))",
     r"|tls_inspector\..*|.*(codec_error|protocol_error|rbac).*",
 );
 

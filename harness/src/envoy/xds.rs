@@ -389,6 +389,7 @@ impl SecretDiscoveryService for Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::Connections;
     use crate::envoy::config::{Instruments, inbound_passthrough};
 
     #[tokio::test]
@@ -396,8 +397,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let control = ControlPlane::start(&folder.path().join("xds")).unwrap();
         let instruments = Instruments {
+            limits: crate::fault::TlsLimits::default(),
             access_log: "/run/access.log".into(),
-            reuse_connections: false,
+            connections: Connections::Fresh,
         };
         let told = || Resources {
             clusters: vec![inbound_passthrough(&instruments)],

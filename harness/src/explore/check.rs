@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::case::Case;
 use super::world::World;
-use crate::call::Call;
+use crate::call::{Call, Connections};
 use crate::fault::{Conditions, Fault};
 use crate::istio::{Prediction, Topology};
 use crate::mesh::{Desired, Mesh, MeshError};
@@ -115,7 +115,7 @@ pub(super) async fn compare(
         topology: Arc::new(state.topology.clone()),
         conditions,
         calls: calls.clone(),
-        reuse_connections: false,
+        connections: Connections::Fresh,
     })
     .await?;
     let mut compared = Vec::new();

@@ -5,8 +5,12 @@ use proptest::prelude::*;
 
 use super::case::ALIAS;
 use super::world::World;
-use crate::fault::{Fault, IntermediateFault, LeafFault, RootFault, SanReplace, SanSuffix};
+use crate::fault::{
+    ExtendedKeyUsage, Fault, LeafFault, PortFault, Purpose, RootFault, SanReplace, SanSuffix, TlsLimitsFault,
+    TlsVersion, WideFault,
+};
 use crate::one_or_many::OneOrMany;
+use crate::outcome::Side;
 
 /// A fault of the workload that a number means.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +32,16 @@ enum What {
     FormerTrustDomain,
     NoPath,
     NoSpiffeId,
+    MissingIntermediate,
+    Revoked,
+    ExpiredCrl,
+    MissingCrl,
+    ServerAuthOnly,
+    ClientAuthOnly,
+    OldClient,
+    NewServer,
+    OtherGroup,
+    RefusedPort,
 }
 
 pub(super) fn faults() -> impl Strategy<Value = Vec<DrawnFault>> {
@@ -43,6 +57,16 @@ pub(super) fn faults() -> impl Strategy<Value = Vec<DrawnFault>> {
         1 => Just(What::FormerTrustDomain),
         1 => Just(What::NoPath),
         1 => Just(What::NoSpiffeId),
+        1 => Just(What::MissingIntermediate),
+        1 => Just(What::Revoked),
+        1 => Just(What::ExpiredCrl),
+        1 => Just(What::MissingCrl),
+        1 => Just(What::ServerAuthOnly),
+        1 => Just(What::ClientAuthOnly),
+        1 => Just(What::OldClient),
+        1 => Just(What::NewServer),
+        1 => Just(What::OtherGroup),
+        1 => Just(What::RefusedPort),
     ];
     let one = (0..4_usize, what).prop_map(|(workload, what)| DrawnFault { workload, what });
     prop_oneof![1 => Just(Vec::new()), 1 => vec(one, 1..=2)]
@@ -68,15 +92,34 @@ impl DrawnFault {
                 masks,
             })
         };
+        let wide = WideFault {
+            workload: workload.clone(),
+            name: name.clone(),
+            masks,
+        };
+        let usable = |only| {
+            Fault::ExtendedKeyUsage(ExtendedKeyUsage {
+                workload: workload.clone(),
+                only,
+                name: name.clone(),
+                masks,
+            })
+        };
+        let limits = TlsLimitsFault {
+            workload: workload.clone(),
+            end: None,
+            min_version: None,
+            max_version: None,
+            cipher_suites: Vec::new(),
+            groups: Vec::new(),
+            name: name.clone(),
+            masks,
+        };
         match self.what {
             What::ExpiredLeaf => Fault::ExpiredLeaf(leaf),
             What::NotYetValidLeaf => Fault::NotYetValidLeaf(leaf),
             What::ForeignRoot => Fault::ForeignRoot(leaf),
-            What::ExpiredIntermediate => Fault::ExpiredIntermediate(IntermediateFault {
-                workload,
-                name,
-                masks,
-            }),
+            What::ExpiredIntermediate => Fault::ExpiredIntermediate(wide),
             What::ExpiredRoot => Fault::ExpiredRoot(RootFault {
                 root: crate::pki::RootName::MESH.to_owned(),
                 name,
@@ -92,6 +135,33 @@ impl DrawnFault {
             What::OtherTrustDomain => replaced(holder.identity("other.example")),
             What::FormerTrustDomain => replaced(holder.identity(ALIAS)),
             What::NoPath => replaced("spiffe://other.example".to_owned()),
+            What::MissingIntermediate => Fault::MissingIntermediate(wide),
+            What::Revoked => Fault::RevokedLeaf(leaf),
+            What::ExpiredCrl => Fault::ExpiredCrl(wide),
+            What::MissingCrl => Fault::MissingCrl(wide),
+            What::ServerAuthOnly => usable(Purpose::ServerAuth),
+            What::ClientAuthOnly => usable(Purpose::ClientAuth),
+            What::OldClient => Fault::TlsLimits(TlsLimitsFault {
+                end: Some(Side::Client),
+                max_version: Some(TlsVersion::V1_2),
+                ..limits
+            }),
+            What::NewServer => Fault::TlsLimits(TlsLimitsFault {
+                end: Some(Side::Server),
+                min_version: Some(TlsVersion::V1_3),
+                ..limits
+            }),
+            What::OtherGroup => Fault::TlsLimits(TlsLimitsFault {
+                end: Some(Side::Server),
+                groups: vec!["P-384".to_owned()],
+                ..limits
+            }),
+            What::RefusedPort => Fault::RefusedPort(PortFault {
+                workload,
+                port: None,
+                name,
+                masks,
+            }),
             What::NoSpiffeId => replaced("https://other.example/workload".to_owned()),
         }
     }

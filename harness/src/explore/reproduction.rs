@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::check::{Compared, Scene};
 use super::run::ExploreError;
-use crate::call::{Call, CallKind, Destination, Payload, WorkloadName};
+use crate::call::{Call, CallKind, Connections, Destination, Payload, WorkloadName};
 use crate::istio::predict;
 use crate::one_or_many::OneOrMany;
 use crate::outcome::Outcome;
-use crate::scenario::format::{ApiVersion, Connections, InlineObject, Kind, Metadata, Spec};
+use crate::scenario::format::{ApiVersion, InlineObject, Kind, Metadata, Spec};
 use crate::scenario::{Expectation, Phase, ScenarioFile, State};
 use crate::snapshot;
 
@@ -161,6 +161,7 @@ fn expectation(call: &Call, outcome: &Outcome) -> Expectation {
         outcome: outcome.id,
         side: outcome.side,
         candidates: Vec::new(),
+        failed: None,
         when: None,
     }
 }

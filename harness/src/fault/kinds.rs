@@ -1,10 +1,13 @@
-//! What can be broken, with its parameters.
+//! What can be broken.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::parameters::{
+    ExtendedKeyUsage, LeafFault, LeafKeyFault, MissingSecret, Parameters, PortFault, RootFault, SanReplace,
+    SanSuffix, TlsLimitsFault, TrustDomain, WideFault,
+};
 use crate::one_or_many::OneOrMany;
-use crate::pki::RootName;
 
 /// Something deliberately wrong. One key names the kind, its value holds the parameters.
 ///
@@ -16,193 +19,92 @@ pub enum Fault {
     SanSuffix(SanSuffix),
     /// Replaces the identity in the workload's certificate.
     SanReplace(SanReplace),
+    /// The workload's certificate is of another trust domain: a second cluster, a domain renamed without aliases.
+    TrustDomain(TrustDomain),
     /// The workload's certificate has expired: its agent stopped renewing (istiod unreachable, token refused).
     ExpiredLeaf(LeafFault),
     /// The workload's certificate is not valid yet: the signer's clock runs ahead of the verifier's.
     NotYetValidLeaf(LeafFault),
+    /// The workload's certificate is revoked, and everybody checks the list that says so.
+    RevokedLeaf(LeafFault),
+    /// The revocation lists that a workload checks have expired: nobody publishes new ones.
+    ExpiredCrl(WideFault),
+    /// A workload checks revocation lists, and that of the root is not among them.
+    MissingCrl(WideFault),
+    /// The certificate may only be used to decipher keys (RSA, no `digitalSignature`): a template for RSA key exchange.
+    KeyEnciphermentOnly(LeafFault),
+    /// The certificate may only be used to call, or only to be called.
+    ExtendedKeyUsage(ExtendedKeyUsage),
+    /// The certificate has a key of another type or size.
+    LeafKey(LeafKeyFault),
     /// The intermediate certificate in the chain that workloads serve has expired: a plugged-in CA nobody renewed.
-    ExpiredIntermediate(IntermediateFault),
+    ExpiredIntermediate(WideFault),
+    /// Workloads serve their leaf without the intermediate: a plugged-in CA whose `cert-chain.pem` lacks it.
+    MissingIntermediate(WideFault),
     /// A root certificate has expired, wherever it is trusted.
     ExpiredRoot(RootFault),
     /// The workload's chain comes from a root that nobody else trusts: two clusters, or a CA replaced without overlap.
     ForeignRoot(LeafFault),
-}
-
-/// Parameters of `san-suffix`.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct SanSuffix {
-    /// Whose certificate.
-    pub workload: OneOrMany<String>,
-    /// The text appended to the SPIFFE id, for example `.`.
-    pub suffix: String,
-    /// The name that `heal` refers to. Default: the kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The point of this fault is that nothing visible changes.
-    #[serde(default)]
-    pub masks: bool,
-}
-
-/// Parameters of `san-replace`.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct SanReplace {
-    /// Whose certificate.
-    pub workload: OneOrMany<String>,
-    /// The URI put into the SAN instead, for example `spiffe://cluster.local/ns/payments/sa/other`.
-    pub san: String,
-    /// The name that `heal` refers to. Default: the kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The point of this fault is that nothing visible changes.
-    #[serde(default)]
-    pub masks: bool,
-}
-
-/// Parameters of the faults of a leaf certificate that need nothing but a workload.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct LeafFault {
-    /// Whose certificate.
-    pub workload: OneOrMany<String>,
-    /// The name that `heal` refers to. Default: the kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The point of this fault is that nothing visible changes.
-    #[serde(default)]
-    pub masks: bool,
-}
-
-/// Parameters of `expired-intermediate`.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct IntermediateFault {
-    /// In whose chain. Default: everybody's, as when the plugged-in CA of the cluster expires.
-    #[serde(default = "everybody")]
-    pub workload: OneOrMany<String>,
-    /// The name that `heal` refers to. Default: the kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The point of this fault is that nothing visible changes.
-    #[serde(default)]
-    pub masks: bool,
-}
-
-/// Parameters of `expired-root`.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct RootFault {
-    /// Which root. Default: `mesh`, the one every mesh starts with.
-    #[serde(default = "mesh_root")]
-    pub root: String,
-    /// The name that `heal` refers to. Default: the kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The point of this fault is that nothing visible changes.
-    #[serde(default)]
-    pub masks: bool,
-}
-
-/// What is known about a kind of fault, for the reader of a scenario.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct FaultKind {
-    /// As written in scenario files.
-    pub id: &'static str,
-    /// What it imitates in a real cluster.
-    pub imitates: &'static str,
-    /// What an operator sees.
-    pub shows: &'static str,
+    /// The workload trusts the first root of its bundle only: it has not heard of the new one.
+    OldRootOnly(WideFault),
+    /// The workload trusts the last root of its bundle only, as under istiod 1.24.4 and 1.25.1.
+    LastRootOnly(WideFault),
+    /// The workload's agent gets nothing new: rotations pass it by.
+    StuckAgent(LeafFault),
+    /// The workload's pod is new and its proxy has not got a secret: no certificate, or no roots.
+    MissingSecret(MissingSecret),
+    /// The workload's proxy takes only some TLS versions, cipher suites, or key exchange groups.
+    TlsLimits(TlsLimitsFault),
+    /// What is sent to the workload is dropped: no SYN is answered.
+    BlackHole(PortFault),
+    /// The workload's port accepts TCP connections and never answers on them.
+    SilentPort(PortFault),
+    /// The workload's port refuses TCP connections.
+    RefusedPort(PortFault),
 }
 
 impl Fault {
-    /// Its kind: id, what it imitates, what it shows.
-    ///
-    /// Alerts and error texts as recorded from Envoy 1.40 (`source/common/tls`); a stock sidecar logs the server's
-    /// side of a failed handshake nowhere.
-    #[must_use]
-    pub const fn kind(&self) -> FaultKind {
-        match self {
-            Self::SanSuffix(_) => FaultKind {
-                id: "san-suffix",
-                imitates: "a proxy release that asks for, or is issued, an identity with extra characters",
-                shows: "503 URX,UF at callers; their proxies log `verify SAN list` failures, the server logs nothing",
-            },
-            Self::SanReplace(_) => FaultKind {
-                id: "san-replace",
-                imitates: "a pod that runs under another service account than its peers were told, or another trust domain",
-                shows: "503 URX,UF at callers while the certificate itself is valid and current",
-            },
-            Self::ExpiredLeaf(_) => FaultKind {
-                id: "expired-leaf",
-                imitates: "an agent that could not renew: istiod unreachable for a day, token or CSR refused",
-                shows: "alert certificate_expired; `istioctl proxy-config secret` shows VALID CERT false for this pod only",
-            },
-            Self::NotYetValidLeaf(_) => FaultKind {
-                id: "not-yet-valid-leaf",
-                imitates: "a signer whose clock is ahead of the nodes, or a node whose clock is behind",
-                shows: "alert certificate_expired, although NOT BEFORE lies in the future; it heals by itself in time",
-            },
-            Self::ExpiredIntermediate(_) => FaultKind {
-                id: "expired-intermediate",
-                imitates: "a plugged-in `cacerts` intermediate that nobody renewed; istiod keeps handing out its chain",
-                shows: "alert certificate_expired although every leaf is current; restarting pods changes nothing",
-            },
-            Self::ExpiredRoot(_) => FaultKind {
-                id: "expired-root",
-                imitates: "the end of a root's life, usually the self-signed one of an installation ten years ago or a short-lived own root",
-                shows: "every new mTLS connection of the mesh fails at once; connections that are open go on",
-            },
-            Self::ForeignRoot(_) => FaultKind {
-                id: "foreign-root",
-                imitates: "a workload signed by another CA: a second cluster without a shared root, a root swapped without overlap",
-                shows: "alert unknown_ca; callers log `CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate`",
-            },
-        }
-    }
-
     /// What `heal` calls it: its `name`, else the id of its kind.
     #[must_use]
     pub fn name(&self) -> &str {
-        let given = match self {
-            Self::SanSuffix(f) => &f.name,
-            Self::SanReplace(f) => &f.name,
-            Self::ExpiredLeaf(f) | Self::NotYetValidLeaf(f) | Self::ForeignRoot(f) => &f.name,
-            Self::ExpiredIntermediate(f) => &f.name,
-            Self::ExpiredRoot(f) => &f.name,
-        };
-        given.as_deref().unwrap_or(self.kind().id)
+        self.parameters().name().unwrap_or(self.kind().id)
     }
 
     /// Whether its point is that nothing visible changes.
     #[must_use]
-    pub const fn masks(&self) -> bool {
-        match self {
-            Self::SanSuffix(f) => f.masks,
-            Self::SanReplace(f) => f.masks,
-            Self::ExpiredLeaf(f) | Self::NotYetValidLeaf(f) | Self::ForeignRoot(f) => f.masks,
-            Self::ExpiredIntermediate(f) => f.masks,
-            Self::ExpiredRoot(f) => f.masks,
-        }
+    pub fn masks(&self) -> bool {
+        self.parameters().masks()
     }
 
     /// The workloads it is about, as written; `None` for what concerns no single workload.
     #[must_use]
-    pub const fn workload(&self) -> Option<&OneOrMany<String>> {
+    pub fn workload(&self) -> Option<&OneOrMany<String>> {
+        self.parameters().workload()
+    }
+
+    fn parameters(&self) -> &dyn Parameters {
         match self {
-            Self::SanSuffix(f) => Some(&f.workload),
-            Self::SanReplace(f) => Some(&f.workload),
-            Self::ExpiredLeaf(f) | Self::NotYetValidLeaf(f) | Self::ForeignRoot(f) => Some(&f.workload),
-            Self::ExpiredIntermediate(f) => Some(&f.workload),
-            Self::ExpiredRoot(_) => None,
+            Self::SanSuffix(given) => given,
+            Self::SanReplace(given) => given,
+            Self::TrustDomain(given) => given,
+            Self::ExpiredLeaf(given)
+            | Self::NotYetValidLeaf(given)
+            | Self::RevokedLeaf(given)
+            | Self::KeyEnciphermentOnly(given)
+            | Self::ForeignRoot(given)
+            | Self::StuckAgent(given) => given,
+            Self::ExpiredCrl(given)
+            | Self::MissingCrl(given)
+            | Self::ExpiredIntermediate(given)
+            | Self::MissingIntermediate(given)
+            | Self::OldRootOnly(given)
+            | Self::LastRootOnly(given) => given,
+            Self::ExtendedKeyUsage(given) => given,
+            Self::LeafKey(given) => given,
+            Self::ExpiredRoot(given) => given,
+            Self::MissingSecret(given) => given,
+            Self::TlsLimits(given) => given,
+            Self::BlackHole(given) | Self::SilentPort(given) | Self::RefusedPort(given) => given,
         }
     }
-}
-
-pub(super) fn everybody() -> OneOrMany<String> {
-    OneOrMany::from("*".to_owned())
-}
-
-fn mesh_root() -> String {
-    RootName::MESH.to_owned()
 }

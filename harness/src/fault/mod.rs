@@ -4,6 +4,10 @@
 //! A fault is deliberately wrong, named and removable. It is translated here, once, into the state that both the
 //! prediction and the mesh work from.
 //!
+//! What is wrong with objects is no fault but a phase's `apply`, `manifests` or `delete`, as in a cluster: a namespace
+//! that lost its `istio-injection` label (and pods that were restarted since), a pod whose `sidecar.istio.io/proxyImage`
+//! has drifted to another release, a policy at the wrong end.
+//!
 //! How faults and rotations compose: a [`History`] keeps them in the order in which they happened, and
 //! [`Conditions::of`] replays it over healthy credentials. Hence a fault holds until something that happened *later*
 //! replaces what it broke, exactly as in a real mesh:
@@ -11,12 +15,31 @@
 //! - `expired-leaf`, then `rotate: [leaf]`: the re-issued certificate is current. The other way round it is expired.
 //! - `expired-intermediate`, then `rotate: [leaf]`: still broken, the new leaf comes with the same intermediate.
 //! - `expired-root`, then `rotate: [leaf]`: still broken, until leaves come from a root that is trusted and current.
+//! - `missing-intermediate`, then `rotate: [leaf]`: still broken, until `rotate: [intermediate]`.
+//! - `stuck-agent`, then any rotation: it passes the workload by.
+//! - `old-root-only` and `last-root-only` say what arrives of a bundle, whenever it changes; so do limits of TLS and
+//!   obstacles in the network. No rotation ends them.
 //! - healing a fault takes it out of the history, as if it had never happened; rotations stay.
 
 mod conditions;
+mod described;
+mod history;
 mod kinds;
+mod parameters;
+mod replay;
 mod rotation;
+mod tls_limits;
 
-pub use conditions::{Conditions, History};
-pub use kinds::{Fault, FaultKind, IntermediateFault, LeafFault, RootFault, SanReplace, SanSuffix};
+pub use conditions::{Conditions, Obstacle};
+pub use described::FaultKind;
+pub use history::History;
+pub use kinds::Fault;
+pub use parameters::{
+    ExtendedKeyUsage, LeafFault, LeafKeyFault, MissingSecret, PortFault, Purpose, RootFault, SanReplace,
+    SanSuffix, Secret, TlsLimitsFault, TrustDomain, WideFault,
+};
 pub use rotation::{ReissueIntermediate, ReissueLeaf, RootStep, Rotation};
+pub use tls_limits::{TlsLimits, TlsVersion};
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
 //! Renewing certificates on purpose: the steps of a rotation.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kinds::everybody;
+use super::parameters::everybody;
 use crate::one_or_many::OneOrMany;
 
 /// One step of a rotation. Steps are applied in the order written, and the order matters: leaves of a root that is
@@ -19,6 +21,10 @@ pub enum Rotation {
     Intermediate(ReissueIntermediate),
     /// Takes a root out of every bundle.
     Retire(RootStep),
+    /// Re-issues leaf certificates from another root, and trusts that one and no other, in one go: what each workload
+    /// gets when a CA is replaced without overlap. Workloads that were cut over and those that were not refuse
+    /// each other.
+    Cutover(Cutover),
 }
 
 /// Parameters of `trust` and `retire`.
@@ -53,6 +59,17 @@ pub struct ReissueIntermediate {
     pub root: Option<String>,
 }
 
+/// Parameters of `cutover`.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cutover {
+    /// Who is cut over. Default: everybody.
+    #[serde(default = "everybody")]
+    pub workload: OneOrMany<String>,
+    /// The root from now on; it is made if there is none of this name.
+    pub root: String,
+}
+
 impl Rotation {
     /// The workloads it is about, as written; `None` where it concerns every bundle.
     #[must_use]
@@ -60,7 +77,27 @@ impl Rotation {
         match self {
             Self::Leaf(step) => Some(&step.workload),
             Self::Intermediate(step) => Some(&step.workload),
+            Self::Cutover(step) => Some(&step.workload),
             Self::Trust(_) | Self::Retire(_) => None,
         }
+    }
+}
+
+impl fmt::Display for Rotation {
+    /// What the step does, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, workload, root) = match self {
+            Self::Trust(step) => return write!(f, "bundles: add root {}", step.root),
+            Self::Retire(step) => return write!(f, "bundles: drop root {}", step.root),
+            Self::Cutover(step) => ("bundles and leaves", &step.workload, Some(&step.root)),
+            Self::Leaf(step) => ("leaves", &step.workload, step.root.as_ref()),
+            Self::Intermediate(step) => ("intermediates", &step.workload, step.root.as_ref()),
+        };
+        if workload.iter().any(|name| name == "*") {
+            write!(f, "{what} of everybody")?;
+        } else {
+            write!(f, "{what} of {workload}")?;
+        }
+        root.map_or(Ok(()), |root| write!(f, ", from root {root}"))
     }
 }

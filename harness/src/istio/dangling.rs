@@ -1,6 +1,6 @@
 //! References that lead nowhere.
 
-use super::finding::Finding;
+use super::finding::{Finding, Flaw};
 use super::host;
 use super::peer_authentication::finding;
 use super::topology::Topology;
@@ -20,7 +20,7 @@ pub(super) fn report(snapshot: &Snapshot, topology: &Topology, findings: &mut Ve
             }
             _ => None,
         };
-        findings.extend(message.map(|message| finding(name, stored, message)));
+        findings.extend(message.map(|message| finding(name, stored, Flaw::Dangling, message)));
     }
     for (name, target) in topology.virtual_services.targets() {
         let known = topology.service_of_host(&target.host).is_some()
@@ -29,6 +29,7 @@ pub(super) fn report(snapshot: &Snapshot, topology: &Topology, findings: &mut Ve
             findings.push(finding(
                 name,
                 stored,
+                Flaw::Dangling,
                 format!("its destination {} is no Service", target.host),
             ));
         }
@@ -38,7 +39,7 @@ pub(super) fn report(snapshot: &Snapshot, topology: &Topology, findings: &mut Ve
     {
         let message =
             format!("the mesh configuration cannot be read, the last good one stays in force: {problem}");
-        findings.push(finding(name, stored, message));
+        findings.push(finding(name, stored, Flaw::MeshConfig, message));
     }
 }
 
@@ -112,6 +113,7 @@ fn empty_subsets(
             finding(
                 name,
                 stored,
+                Flaw::Dangling,
                 format!("its subset {} selects no workload", subset.name),
             )
         })

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::finding::Finding;
+use super::finding::{Finding, Flaw};
 use super::host;
 use super::peer_authentication::{age_key, finding};
 use super::releases;
@@ -292,7 +292,7 @@ fn report_invalid(
     spec: &DestinationRuleSpec,
     findings: &mut Vec<Finding>,
 ) {
-    let mut report = |message: String| findings.push(finding(name, stored, message));
+    let mut report = |message: String| findings.push(finding(name, stored, Flaw::Invalid, message));
     let own = name.namespace.as_deref().unwrap_or_default();
     let listed = |it: &str| spec.export_to.iter().any(|to| to == it);
     if spec.host.is_empty() {

@@ -9,10 +9,29 @@ use crate::snapshot::{ObjectRef, Source};
 pub struct Finding {
     /// The object.
     pub object: ObjectRef,
+    /// What sort of thing is wrong.
+    pub flaw: Flaw,
     /// What is wrong with it, and what follows.
     pub message: String,
     /// Where it was written.
     pub source: Source,
+}
+
+/// What can be wrong with an object.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Flaw {
+    /// An older object of the same scope wins, and this one is ignored as a whole.
+    Duplicate,
+    /// A policy with a selector in the root namespace, which has no effect.
+    SelectorInRootNamespace,
+    /// `portLevelMtls` without selector, which is ignored.
+    PortLevelWithoutSelector,
+    /// The API server would refuse it.
+    Invalid,
+    /// It refers to something that is not there.
+    Dangling,
+    /// A mesh configuration that cannot be read.
+    MeshConfig,
 }
 
 impl fmt::Display for Finding {

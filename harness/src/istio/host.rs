@@ -2,7 +2,7 @@
 
 /// The full name of a host as an object of `namespace` writes it: `*` and names with a dot stay, a short name is one
 /// of the object's own namespace (pilot/pkg/model/config.go@1.30.3: `ResolveShortnameToFQDN`).
-pub(super) fn resolve(host: &str, namespace: &str, domain: &str) -> String {
+pub(crate) fn resolve(host: &str, namespace: &str, domain: &str) -> String {
     if host == "*" || host.contains('.') {
         return host.to_owned();
     }
@@ -10,7 +10,7 @@ pub(super) fn resolve(host: &str, namespace: &str, domain: &str) -> String {
 }
 
 /// Whether a host or wildcard covers a host (pkg/config/host/name.go@1.30.3).
-pub(super) fn matches(pattern: &str, host: &str) -> bool {
+pub(crate) fn matches(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some(suffix) => host.ends_with(suffix),
         None => pattern == host,

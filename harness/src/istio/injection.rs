@@ -17,7 +17,7 @@ const DATAPLANE_MODE: &str = "istio.io/dataplane-mode";
 const PROXY_IMAGE: &str = "sidecar.istio.io/proxyImage";
 const TLS_MODE: &str = "security.istio.io/tlsMode";
 /// The sidecar's container.
-pub(super) const PROXY: &str = "istio-proxy";
+pub(crate) const PROXY: &str = "istio-proxy";
 const NEVER_INJECTED: [&str; 4] = [
     "kube-system",
     "kube-public",
@@ -28,7 +28,7 @@ const NEVER_INJECTED: [&str; 4] = [
 type Labels = BTreeMap<String, String>;
 
 /// What the injection webhook makes of a pod that is created in `namespace` now.
-pub(super) fn on_creation(
+pub(crate) fn on_creation(
     metadata: &ObjectMeta,
     spec: &PodSpec,
     namespace: &str,
@@ -89,13 +89,13 @@ pub(super) fn tls_mode(metadata: &ObjectMeta, sidecar: &Sidecar, live: bool) -> 
 }
 
 /// Whether a pod without sidecar belongs to an ambient mesh.
-pub(super) fn is_ambient(metadata: &ObjectMeta, namespace_labels: &Labels) -> bool {
+pub(crate) fn is_ambient(metadata: &ObjectMeta, namespace_labels: &Labels) -> bool {
     let of_namespace = namespace_labels.get(DATAPLANE_MODE).map(String::as_str);
     label(metadata, DATAPLANE_MODE).or(of_namespace) == Some("ambient")
 }
 
 /// Whether the proxy of a pod is a gateway: injected from the gateway template, or labelled as the charts label gateways.
-pub(super) fn is_gateway(metadata: &ObjectMeta) -> bool {
+pub(crate) fn is_gateway(metadata: &ObjectMeta) -> bool {
     let template = annotation(metadata, "inject.istio.io/templates");
     template.is_some_and(|it| it.split(',').any(|name| name.trim() == "gateway"))
         || label(metadata, "gateway.networking.k8s.io/gateway-name").is_some()
@@ -103,7 +103,7 @@ pub(super) fn is_gateway(metadata: &ObjectMeta) -> bool {
 }
 
 /// The Istio release of an image reference: its tag without digest and variant.
-pub(super) fn release_of_image(image: &str) -> Option<Version> {
+pub(crate) fn release_of_image(image: &str) -> Option<Version> {
     let name = image.split('@').next().unwrap_or(image);
     let (_, tag) = name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'))?;
     let tag = tag
@@ -121,7 +121,7 @@ fn release_of(image: Option<&str>, control_plane: &Version) -> Version {
         .unwrap_or_else(|| control_plane.clone())
 }
 
-fn proxy_container(spec: &PodSpec) -> Option<&Container> {
+pub(crate) fn proxy_container(spec: &PodSpec) -> Option<&Container> {
     let native = spec
         .init_containers
         .iter()

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::finding::Finding;
+use super::finding::{Finding, Flaw};
 use super::policy::{Because, MtlsMode};
 use super::rule_id::RuleId;
 use super::workload::Workload;
@@ -55,14 +55,14 @@ impl PeerAuthentications {
                 };
                 if let Some(winner) = place {
                     let message = format!("ignored: {} is older and has the same scope", winner.object);
-                    findings.push(finding(name, stored, message));
+                    findings.push(finding(name, stored, Flaw::Duplicate, message));
                 } else {
                     *place = Some(policy);
                 }
             } else if is_mesh {
                 let message =
                     "ignored: a policy with a selector has no effect in the root namespace".to_owned();
-                findings.push(finding(name, stored, message));
+                findings.push(finding(name, stored, Flaw::SelectorInRootNamespace, message));
             } else {
                 policies
                     .namespaces
@@ -187,21 +187,28 @@ fn report_invalid(
     let Some(ports) = &spec.port_level_mtls else {
         return;
     };
-    let mut report = |message: &str| findings.push(finding(name, stored, message.to_owned()));
+    let mut report = |flaw, message: &str| findings.push(finding(name, stored, flaw, message.to_owned()));
     if spec.selector.as_ref().is_none_or(WorkloadSelector::is_empty) {
-        report("invalid: portLevelMtls needs a selector; without one it is ignored");
+        report(
+            Flaw::PortLevelWithoutSelector,
+            "invalid: portLevelMtls needs a selector; without one it is ignored",
+        );
     }
     if ports.is_empty() {
-        report("invalid: portLevelMtls has no entry");
+        report(Flaw::Invalid, "invalid: portLevelMtls has no entry");
     }
     if ports.keys().any(|port| !(1..=65535).contains(port)) {
-        report("invalid: portLevelMtls names a port outside of 1..65535, which is ignored");
+        report(
+            Flaw::Invalid,
+            "invalid: portLevelMtls names a port outside of 1..65535, which is ignored",
+        );
     }
 }
 
-pub(super) fn finding(object: &ObjectRef, stored: &Stored, message: String) -> Finding {
+pub(super) fn finding(object: &ObjectRef, stored: &Stored, flaw: Flaw, message: String) -> Finding {
     Finding {
         object: object.clone(),
+        flaw,
         message,
         source: stored.source.clone(),
     }

@@ -157,8 +157,56 @@ impl Outbound {
     /// istiod's cluster name: `outbound|8080|subset|host`.
     #[must_use]
     pub fn cluster_name(&self) -> String {
-        let subset = self.subset.as_deref().unwrap_or_default();
-        format!("outbound|{}|{subset}|{}", self.port, self.host)
+        cluster_name(self.port, self.subset.as_deref(), &self.host)
+    }
+}
+
+fn cluster_name(port: u16, subset: Option<&str>, host: &str) -> String {
+    format!("outbound|{port}|{}|{host}", subset.unwrap_or_default())
+}
+
+/// Where a VirtualService sends the HTTP requests of one service port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Route {
+    /// Where they go, each with its weight; several share them by weight.
+    pub destinations: Vec<(RouteTarget, u32)>,
+    /// Where copies go whose answers are thrown away.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// A cluster that a route names. The client may not have it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouteTarget {
+    /// FQDN of the service.
+    pub host: String,
+    /// Service port.
+    pub port: u16,
+    /// Subset.
+    pub subset: Option<String>,
+}
+
+impl RouteTarget {
+    /// istiod's cluster name.
+    #[must_use]
+    pub fn cluster_name(&self) -> String {
+        cluster_name(self.port, self.subset.as_deref(), &self.host)
+    }
+}
+
+/// Where copies of requests go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mirror {
+    /// The cluster that gets them.
+    pub to: RouteTarget,
+    /// Of how many requests in a million.
+    pub per_million: u32,
+}
+
+impl Mirror {
+    /// Whether every request is copied.
+    #[must_use]
+    pub const fn is_of_all(&self) -> bool {
+        self.per_million == 1_000_000
     }
 }
 

@@ -46,6 +46,18 @@ pub(super) fn are_verified(release: &Version) -> bool {
     *release >= VERIFIED && release.major == 1 && release.minor <= LAST_VERIFIED_MINOR
 }
 
+/// Whether a client of TLS 1.2 refuses a server whose RSA key may not sign: from 1.30, with Envoy 1.38
+/// (`enforce_rsa_key_usage`, changelogs/1.38.0.yaml). Under TLS 1.3, and of clients, every release minds it.
+pub(super) fn clients_mind_rsa_key_usage(release: &Version) -> bool {
+    at_least(release, 30)
+}
+
+/// Whether X25519MLKEM768 is among the groups where none are configured: from 1.32, with Envoy 1.40
+/// (changelogs/1.40.0.yaml).
+pub(super) fn offers_post_quantum_group(release: &Version) -> bool {
+    at_least(release, 32)
+}
+
 fn at_least(release: &Version, minor: u64) -> bool {
     (release.major, release.minor) >= (1, minor)
 }

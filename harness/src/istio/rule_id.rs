@@ -55,6 +55,8 @@ rules! {
     OutboundNotHttp = "outbound.not-http", "pilot/pkg/networking/core/listener.go";
     /// The call is routed by this VirtualService.
     VirtualServiceRoute = "virtual-service.route", "pilot/pkg/model/virtualservice.go";
+    /// A copy of the call goes where this VirtualService mirrors it to.
+    VirtualServiceMirror = "virtual-service.mirror", "pilot/pkg/networking/core/route/route.go";
     /// The call or its route names a service, port, or subset for which the caller's sidecar has no cluster.
     OutboundNoCluster = "outbound.no-cluster", "pilot/pkg/networking/core/route/route.go";
     /// No pod is behind the service, port, and subset called.

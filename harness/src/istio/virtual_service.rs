@@ -7,7 +7,9 @@ use super::host;
 use super::peer_authentication::age_key;
 use super::policy::ListenerClass;
 use crate::call::Payload;
-use crate::snapshot::api::{HttpRoute, TcpRoute, VirtualServiceSpec, WeightedDestination};
+use crate::snapshot::api::{
+    HttpRoute, Percent, RouteDestination, TcpRoute, VirtualServiceSpec, WeightedDestination,
+};
 use crate::snapshot::{Object, ObjectRef, Snapshot};
 
 /// The VirtualServices that sidecars see, oldest first.
@@ -31,6 +33,8 @@ pub(super) enum Routing {
         object: ObjectRef,
         /// Where to.
         destinations: Vec<Target>,
+        /// Where copies go.
+        mirrors: Vec<Mirror>,
     },
     /// That depends on what is not modelled.
     Unmodelled {
@@ -47,6 +51,23 @@ pub(super) struct Target {
     pub(super) host: String,
     pub(super) subset: Option<String>,
     pub(super) port: Option<u16>,
+    /// Its share, where there are others.
+    pub(super) weight: u32,
+}
+
+/// Where copies of requests go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Mirror {
+    pub(super) target: Target,
+    /// Of how many requests in a million.
+    pub(super) per_million: u32,
+}
+
+impl Mirror {
+    /// Whether every request is copied.
+    pub(super) const fn is_of_all(&self) -> bool {
+        self.per_million == ALL
+    }
 }
 
 impl VirtualServices {
@@ -110,8 +131,11 @@ impl VirtualServices {
         self.0.iter().flat_map(|routes| {
             let http = routes.spec.http.iter().flat_map(|route| &route.route);
             let tcp = routes.spec.tcp.iter().flat_map(|route| &route.route);
+            let copies = routes.spec.http.iter().flat_map(|route| routes.mirrors(route));
             http.chain(tcp)
-                .map(|destination| (&routes.object, routes.target(destination)))
+                .map(|destination| routes.target(&destination.destination, destination.weight))
+                .chain(copies.map(|mirror| mirror.target))
+                .map(|target| (&routes.object, target))
         })
     }
 }
@@ -148,7 +172,7 @@ impl Routes {
                 reason,
             });
         }
-        Some(self.to(&first.route))
+        Some(self.to(&first.route, self.mirrors(first)))
     }
 
     fn tcp(&self) -> Option<Routing> {
@@ -160,34 +184,63 @@ impl Routes {
                 reason,
             });
         }
-        Some(self.to(&first.route))
+        Some(self.to(&first.route, Vec::new()))
     }
 
-    fn to(&self, route: &[WeightedDestination]) -> Routing {
+    fn to(&self, route: &[WeightedDestination], mirrors: Vec<Mirror>) -> Routing {
         let gets_calls =
             |it: &&WeightedDestination| route.len() == 1 || it.weight.is_some_and(|weight| weight > 0);
         let destinations = route
             .iter()
             .filter(gets_calls)
-            .map(|it| self.target(it))
+            .map(|it| self.target(&it.destination, it.weight))
             .collect();
         Routing::To {
             object: self.object.clone(),
             destinations,
+            mirrors,
         }
     }
 
-    fn target(&self, to: &WeightedDestination) -> Target {
+    /// Those that get any copy: 0 percent is none, and no percentage is all (networking/core/route/route.go@1.30.3,
+    /// `MirrorPercent`).
+    fn mirrors(&self, route: &HttpRoute) -> Vec<Mirror> {
+        let percent = route.mirror_percentage.or_else(|| {
+            let value = f64::from(route.mirror_percent?);
+            Some(Percent { value })
+        });
+        let first = route.mirror.iter().map(|to| (to, percent));
+        let further = route.mirrors.iter().map(|it| (&it.destination, it.percentage));
+        first
+            .chain(further)
+            .map(|(to, percent)| Mirror {
+                target: self.target(to, None),
+                per_million: percent.map_or(ALL, per_million),
+            })
+            .filter(|mirror| mirror.per_million > 0)
+            .collect()
+    }
+
+    fn target(&self, to: &RouteDestination, weight: Option<i32>) -> Target {
         let namespace = self.object.namespace.as_deref().unwrap_or_default();
         Target {
-            host: host::resolve(&to.destination.host, namespace, &self.cluster_domain),
-            subset: to.destination.subset.clone().filter(|subset| !subset.is_empty()),
-            port: to
-                .destination
-                .port
-                .and_then(|port| u16::try_from(port.number).ok()),
+            host: host::resolve(&to.host, namespace, &self.cluster_domain),
+            subset: to.subset.clone().filter(|subset| !subset.is_empty()),
+            port: to.port.and_then(|port| u16::try_from(port.number).ok()),
+            weight: weight
+                .and_then(|weight| u32::try_from(weight).ok())
+                .unwrap_or_default(),
         }
     }
+}
+
+/// Every request, in a million.
+const ALL: u32 = 1_000_000;
+
+/// A percentage in a million, cut off as istiod does.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn per_million(percent: Percent) -> u32 {
+    (percent.value.clamp(0.0, 100.0) * 10_000.0) as u32
 }
 
 fn unmodelled_http(route: &HttpRoute) -> Option<&'static str> {

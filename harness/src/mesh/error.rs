@@ -53,6 +53,20 @@ pub enum MeshError {
         /// What was still missing.
         waiting_for: String,
     },
+    /// Too few requests of a load ended.
+    #[error("the load stalled: too few of its requests ended within {within:?}")]
+    LoadStalled {
+        /// The limit.
+        within: Duration,
+    },
+    /// Proxies did not log what they owe.
+    #[error("the proxies did not come to rest within {within:?}; still waiting for {missing}")]
+    NotQuiet {
+        /// The limit.
+        within: Duration,
+        /// What was still missing.
+        missing: String,
+    },
     /// A call could not even be tried.
     #[error(transparent)]
     Dial(#[from] DialError),
@@ -83,6 +97,12 @@ pub enum MeshError {
     NoPort {
         /// The proxy.
         node: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Nothing could be put in the way to a pod.
+    #[error("no socket to stand in for a fault of the network: check the limits on open files")]
+    Obstacle {
         /// What the system said.
         source: std::io::Error,
     },

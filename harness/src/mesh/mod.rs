@@ -5,6 +5,7 @@
 
 mod capability;
 mod error;
+mod load;
 pub mod local;
 pub mod replay;
 mod run_directory;
@@ -18,7 +19,7 @@ use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use crate::call::Call;
+use crate::call::{Call, Connections};
 use crate::envoy::binary::{Overrides, Progress, Provenance, Silent};
 use crate::fault::Conditions;
 use crate::istio::Topology;
@@ -26,6 +27,7 @@ use crate::probe::Evidence;
 
 pub use capability::Capability;
 pub use error::MeshError;
+pub use load::{Requests, Tally};
 pub use run_directory::{RunDirectory, RunDirectoryError, sweep};
 
 /// Where a scenario runs.
@@ -88,8 +90,8 @@ pub struct Desired {
     pub conditions: Conditions,
     /// The calls of the coming phase.
     pub calls: Vec<Call>,
-    /// Let connections and TLS sessions be reused between calls, to show what that hides.
-    pub reuse_connections: bool,
+    /// What calls share.
+    pub connections: Connections,
 }
 
 /// A proxy of the mesh and where its binary comes from.
@@ -177,6 +179,20 @@ pub trait Mesh: Send {
     /// # Errors
     /// When the call could not be made at all, or evidence could not be read. A refused call is no error.
     async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError>;
+
+    /// Brings the mesh through `states`, one after the other, each in force before the next, while every call of `load`
+    /// is made over and over by callers that never pause.
+    ///
+    /// The load begins in the first state. In each state some requests begin and end while it is in force, before the
+    /// next change begins. One tally for each state, for each call of `load`; a call may go to any endpoint.
+    ///
+    /// # Errors
+    /// As [`Mesh::apply`]; and when requests could not be made at all, or took so long that too few of them ended.
+    async fn apply_under_load(
+        &mut self,
+        states: Vec<Desired>,
+        load: &[Call],
+    ) -> Result<Vec<Vec<Tally>>, MeshError>;
 
     /// The proxies running now.
     fn components(&self) -> Vec<Component>;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crate::call::Call;
 use crate::probe::Evidence;
 
-use super::{Capability, Component, Desired, Mesh, MeshError, Tier};
+use super::{Capability, Component, Desired, Mesh, MeshError, Tally, Tier};
 
 /// Whatever the recorded tier could do has been done.
 pub(super) const CAPABILITIES: &[Capability] = Capability::ALL;
@@ -25,8 +25,14 @@ pub struct Recording {
     pub phases: Vec<RecordedPhase>,
 }
 
-/// The evidence of every call of a phase, by the call as it is written in ids.
-pub type RecordedPhase = BTreeMap<String, Evidence>;
+/// What a phase showed, by its calls as they are written in ids.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RecordedPhase {
+    /// The evidence of every call.
+    pub calls: BTreeMap<String, Evidence>,
+    /// What became of the requests of every call under load, state by state.
+    pub loads: BTreeMap<String, Vec<Tally>>,
+}
 
 /// A mesh that remembers.
 #[derive(Debug)]
@@ -43,7 +49,7 @@ impl ReplayMesh {
         Self {
             components: recording.components,
             coming: recording.phases.into_iter(),
-            current: RecordedPhase::new(),
+            current: RecordedPhase::default(),
         }
     }
 }
@@ -59,8 +65,24 @@ impl Mesh for ReplayMesh {
         Ok(())
     }
 
+    async fn apply_under_load(
+        &mut self,
+        states: Vec<Desired>,
+        load: &[Call],
+    ) -> Result<Vec<Vec<Tally>>, MeshError> {
+        self.current = self.coming.next().unwrap_or_default();
+        let recorded = load.iter().map(|call| {
+            let tallies = self.current.loads.get(&call.to_string());
+            let as_many = tallies.filter(|tallies| tallies.len() == states.len());
+            as_many.cloned().ok_or_else(|| MeshError::NotRecorded {
+                call: Box::new(call.clone()),
+            })
+        });
+        recorded.collect()
+    }
+
     async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError> {
-        let recorded = self.current.get(&call.to_string()).cloned();
+        let recorded = self.current.calls.get(&call.to_string()).cloned();
         recorded.ok_or_else(|| MeshError::NotRecorded {
             call: Box::new(call.clone()),
         })

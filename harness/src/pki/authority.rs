@@ -7,7 +7,10 @@ use time::OffsetDateTime;
 
 use super::issuer::RootAuthority;
 use super::leaf::{self, Leaf};
-use super::{Credentials, PrivateKey, RootName, Validity, WorkloadCredentials};
+use super::{
+    Credentials, LeafKey, LeafUsage, PrivateKey, Revocation, RootName, Validity, WorkloadCredentials,
+    revocation,
+};
 use crate::call::WorkloadName;
 
 /// The certificate authorities of a run: every root, its intermediate, and all they issued.
@@ -22,6 +25,7 @@ pub struct Authority {
     trust_domain: String,
     roots: HashMap<RootName, RootAuthority>,
     leaves: HashMap<(WorkloadName, LeafState), Leaf>,
+    lists: HashMap<ListState, String>,
 }
 
 /// What a workload holds: the three things its agent would be given.
@@ -34,6 +38,8 @@ pub struct Issued {
     pub private_key: PrivateKey,
     /// The roots it trusts, PEM, in the order of the bundle.
     pub trust_bundle: String,
+    /// The revocation lists it checks its peers against, PEM; empty where it checks none.
+    pub revocation_lists: String,
     /// The leaf's serial number as Envoy's `/certs` prints it: lower-case hexadecimal without leading zero bytes.
     pub serial: String,
     /// SHA-256 over the leaf's DER, lower-case hexadecimal.
@@ -71,6 +77,12 @@ pub enum PkiError {
         /// What the library said.
         source: rcgen::Error,
     },
+    /// No RSA key could be made.
+    #[error("could not make an RSA key: {reason}")]
+    RsaKey {
+        /// What the library said.
+        reason: String,
+    },
     /// The system gave no random bytes.
     #[error("the system's random generator gave no bytes for a serial number: check that it is available")]
     Random,
@@ -84,6 +96,7 @@ impl Authority {
             trust_domain: trust_domain.to_owned(),
             roots: HashMap::new(),
             leaves: HashMap::new(),
+            lists: HashMap::new(),
         }
     }
 
@@ -115,8 +128,15 @@ impl Authority {
             .iter()
             .map(|name| self.root_certificate(credentials, name, now))
             .collect::<Result<_, _>>()?;
+        let revocation_lists = self.revocation_lists(credentials, state, now)?;
+        let served = if state.serves_intermediate {
+            intermediate
+        } else {
+            String::new()
+        };
         Ok(Issued {
-            certificate_chain: [leaf.certificate, intermediate, root].concat(),
+            certificate_chain: [leaf.certificate, served, root].concat(),
+            revocation_lists,
             private_key: leaf.private_key,
             trust_bundle: bundle.concat(),
             serial: leaf.serial,
@@ -150,6 +170,56 @@ impl Authority {
         Ok(leaf)
     }
 
+    /// The lists of every authority below the roots that `verifier` trusts, and of the roots themselves.
+    fn revocation_lists(
+        &mut self,
+        credentials: &Credentials,
+        verifier: &WorkloadCredentials,
+        now: OffsetDateTime,
+    ) -> Result<String, PkiError> {
+        let (is_expired, signers): (_, &[Signer]) = match verifier.revocation {
+            Revocation::Unchecked => return Ok(String::new()),
+            Revocation::Current => (false, &[Signer::Intermediate, Signer::Root]),
+            Revocation::Expired => (true, &[Signer::Intermediate, Signer::Root]),
+            Revocation::WithoutRoot => (false, &[Signer::Intermediate]),
+        };
+        let mut lists = String::new();
+        for root in &verifier.bundle {
+            let mut revoked = Vec::new();
+            for (name, holder) in &credentials.workloads {
+                if holder.revoked && holder.issuer == *root {
+                    revoked.push(self.leaf(name, holder, now)?.serial_number);
+                }
+            }
+            for signer in signers {
+                let listed: &[_] = if *signer == Signer::Intermediate {
+                    &revoked
+                } else {
+                    &[]
+                };
+                let state = ListState {
+                    issuer: root.clone(),
+                    signer: *signer,
+                    is_expired,
+                    revoked: listed.iter().map(|serial| serial.to_bytes()).collect(),
+                };
+                if let Some(known) = self.lists.get(&state) {
+                    lists.push_str(known);
+                    continue;
+                }
+                let authority = self.root(root)?;
+                let issuer = match signer {
+                    Signer::Root => authority.root(),
+                    Signer::Intermediate => authority.intermediate(),
+                };
+                let list = revocation::list(&issuer, listed, is_expired, now)?;
+                lists.push_str(&list);
+                self.lists.insert(state, list);
+            }
+        }
+        Ok(lists)
+    }
+
     fn root_certificate(
         &mut self,
         credentials: &Credentials,
@@ -168,11 +238,29 @@ impl Authority {
     }
 }
 
+/// Which authority of a root signs a revocation list.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Signer {
+    Root,
+    Intermediate,
+}
+
+/// What a revocation list depends on.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct ListState {
+    issuer: RootName,
+    signer: Signer,
+    is_expired: bool,
+    revoked: Vec<Vec<u8>>,
+}
+
 /// The part of a workload's state that its leaf depends on.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct LeafState {
     identity: String,
     validity: Validity,
+    key: LeafKey,
+    usage: LeafUsage,
     issuer: RootName,
     generation: u32,
 }
@@ -182,6 +270,8 @@ impl LeafState {
         Self {
             identity: state.identity.clone(),
             validity: state.leaf,
+            key: state.key,
+            usage: state.usage,
             issuer: state.issuer.clone(),
             generation: state.generation,
         }

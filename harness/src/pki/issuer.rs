@@ -38,6 +38,11 @@ impl RootAuthority {
         self.intermediate.issuer()
     }
 
+    /// The issuer of intermediates.
+    pub(super) fn root(&self) -> Issuer<'_, &KeyPair> {
+        self.root.issuer()
+    }
+
     /// The root's certificate, PEM.
     pub(super) fn root_certificate(
         &mut self,

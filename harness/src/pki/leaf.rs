@@ -7,6 +7,7 @@ use rcgen::{
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
+use super::key_pair;
 use super::lifetime::Lifetime;
 use super::{PkiError, PrivateKey, WorkloadCredentials};
 
@@ -21,6 +22,7 @@ pub(super) struct Leaf {
     pub(super) certificate: String,
     pub(super) private_key: PrivateKey,
     pub(super) serial: String,
+    pub(super) serial_number: SerialNumber,
     pub(super) fingerprint: String,
 }
 
@@ -30,10 +32,7 @@ pub(super) fn issue(
     issuer: &Issuer<'_, &KeyPair>,
     now: OffsetDateTime,
 ) -> Result<Leaf, PkiError> {
-    let key = KeyPair::generate().map_err(|source| PkiError::Mint {
-        what: "workload key",
-        source,
-    })?;
+    let key = key_pair::generate(credentials.key)?;
     let serial = random_serial()?;
     let certificate = params(credentials, serial.clone(), now)?
         .signed_by(&key, issuer)
@@ -43,6 +42,7 @@ pub(super) fn issue(
         })?;
     Ok(Leaf {
         serial: serial_text(&serial),
+        serial_number: serial,
         fingerprint: hexadecimal(&Sha256::digest(certificate.der())),
         certificate: certificate.pem(),
         private_key: PrivateKey::new(key.serialize_pem()),
@@ -77,14 +77,15 @@ fn params(
     // An empty subject also makes the SAN critical (RFC 5280, section 4.1.2.6).
     params.distinguished_name = DistinguishedName::new();
     params.subject_alt_names = vec![SanType::URI(uri)];
-    params.key_usages = vec![
-        KeyUsagePurpose::DigitalSignature,
-        KeyUsagePurpose::KeyEncipherment,
-    ];
-    params.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::ServerAuth,
-        ExtendedKeyUsagePurpose::ClientAuth,
-    ];
+    let usage = credentials.usage;
+    params.key_usages = asked(&[
+        (usage.digital_signature, KeyUsagePurpose::DigitalSignature),
+        (true, KeyUsagePurpose::KeyEncipherment),
+    ]);
+    params.extended_key_usages = asked(&[
+        (usage.server_auth, ExtendedKeyUsagePurpose::ServerAuth),
+        (usage.client_auth, ExtendedKeyUsagePurpose::ClientAuth),
+    ]);
     params.use_authority_key_identifier_extension = true;
     params.serial_number = Some(serial);
     (params.not_before, params.not_after) = Lifetime::LEAF.around(now, credentials.leaf);
@@ -93,6 +94,11 @@ fn params(
     constraints.set_criticality(true);
     params.custom_extensions = vec![constraints];
     Ok(params)
+}
+
+fn asked<T: Clone>(all: &[(bool, T)]) -> Vec<T> {
+    let wanted = all.iter().filter(|(is_asked, _)| *is_asked);
+    wanted.map(|(_, it)| it.clone()).collect()
 }
 
 /// As Envoy's `/certs` prints it: lower case, no separators, no leading zero bytes.

@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use super::Validity;
 
 /// How far the present lies beyond a bound that it is meant to be beyond: more than the clocks of two parties differ.
-const BEYOND: Duration = Duration::hours(1);
+pub(super) const BEYOND: Duration = Duration::hours(1);
 
 /// How long a kind of certificate lives, and how old it is while current.
 #[derive(Clone, Copy, Debug)]

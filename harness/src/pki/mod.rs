@@ -4,12 +4,16 @@
 mod authority;
 mod credentials;
 mod issuer;
+mod key_pair;
 mod leaf;
 mod lifetime;
 mod private_key;
+mod revocation;
 
 pub use authority::{Authority, Issued, PkiError};
-pub use credentials::{Credentials, RootName, Validity, WorkloadCredentials};
+pub use credentials::{
+    Credentials, LeafKey, LeafUsage, Revocation, RootName, Supply, Validity, WorkloadCredentials,
+};
 pub use private_key::PrivateKey;
 
 #[cfg(test)]

@@ -2,12 +2,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{CertificateError, RootCertStore};
-use x509_parser::prelude::{ASN1Time, FromDer as _, ParsedExtension, X509Certificate};
+use x509_parser::prelude::{
+    ASN1Time, CertificateRevocationList, FromDer as _, ParsedExtension, X509Certificate,
+};
 
-use super::{Authority, Credentials, RootName, Validity, WorkloadCredentials};
+use super::{
+    Authority, Credentials, LeafKey, LeafUsage, Revocation, RootName, Validity, WorkloadCredentials,
+};
 use crate::call::WorkloadName;
 
 const RECORDED: &str = include_str!("../../tests/data/istiod-xds/workload-cert.x509.txt");
@@ -318,6 +322,110 @@ fn the_same_state_gives_the_same_certificates_and_a_change_renews_only_what_it_i
         .unwrap();
     assert_eq!(rebundled.certificate_chain, first.certificate_chain);
     assert_ne!(rebundled.trust_bundle, first.trust_bundle);
+}
+
+#[test]
+fn a_leaf_has_the_key_asked_for_and_a_library_signs_with_it() {
+    let mut authority = Authority::new("cluster.local");
+    for (key, bits, algorithm) in [
+        (LeafKey::EcdsaP256, 256, "1.2.840.10045.2.1"),
+        (LeafKey::EcdsaP384, 384, "1.2.840.10045.2.1"),
+        (LeafKey::Rsa2048, 2048, "1.2.840.113549.1.1.1"),
+    ] {
+        let issued = authority.issue(&credentials(|it| it.key = key), &api()).unwrap();
+        let chain = certificates(&issued.certificate_chain);
+        let leaf = parse(&chain[0]);
+        let public = leaf.public_key();
+        assert_eq!(public.parsed().unwrap().key_size(), bits, "{key:?}");
+        assert_eq!(public.algorithm.algorithm.to_id_string(), algorithm, "{key:?}");
+        assert_eq!(
+            verify(&issued.certificate_chain, &issued.trust_bundle),
+            Ok(()),
+            "{key:?}"
+        );
+        let private = PrivateKeyDer::from_pem_slice(issued.private_key.pem().as_bytes()).unwrap();
+        let provider = rustls::crypto::ring::default_provider();
+        assert!(rustls::sign::CertifiedKey::from_der(chain, private, &provider).is_ok());
+    }
+}
+
+#[test]
+fn what_a_leaf_may_be_used_for_stands_in_it() {
+    let mut authority = Authority::new("cluster.local");
+    for may_sign in [true, false] {
+        for (server_auth, client_auth) in [(true, true), (true, false), (false, true)] {
+            let usage = LeafUsage {
+                digital_signature: may_sign,
+                server_auth,
+                client_auth,
+            };
+            let issued = authority
+                .issue(&credentials(|it| it.usage = usage), &api())
+                .unwrap();
+            let chain = certificates(&issued.certificate_chain);
+            let leaf = parse(&chain[0]);
+            let key_usage = leaf.key_usage().unwrap().unwrap().value;
+            let extended = leaf.extended_key_usage().unwrap().unwrap().value;
+            assert_eq!(key_usage.digital_signature(), may_sign);
+            assert!(key_usage.key_encipherment());
+            assert_eq!(
+                (extended.server_auth, extended.client_auth),
+                (server_auth, client_auth)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_chain_without_its_intermediate_leads_nowhere() {
+    let mut authority = Authority::new("cluster.local");
+    let issued = authority
+        .issue(&credentials(|it| it.serves_intermediate = false), &api())
+        .unwrap();
+    assert_eq!(certificates(&issued.certificate_chain).len(), 2);
+    assert_eq!(
+        verify(&issued.certificate_chain, &issued.trust_bundle),
+        Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
+    );
+}
+
+#[test]
+fn revocation_lists_name_what_is_revoked_and_stay_the_same_while_it_does() {
+    let mut authority = Authority::new("cluster.local");
+    let listed = |authority: &mut Authority, revoked, revocation| {
+        let issued = authority
+            .issue(
+                &credentials(|it| (it.revoked, it.revocation) = (revoked, revocation)),
+                &api(),
+            )
+            .unwrap();
+        (issued.revocation_lists, issued.serial)
+    };
+    assert_eq!(listed(&mut authority, true, Revocation::Unchecked).0, "");
+    for (revocation, count, is_expired) in [
+        (Revocation::Current, 2, false),
+        (Revocation::Expired, 2, true),
+        (Revocation::WithoutRoot, 1, false),
+    ] {
+        let (lists, serial) = listed(&mut authority, true, revocation);
+        assert_eq!(listed(&mut authority, true, revocation).0, lists);
+        let ders: Vec<_> = CertificateRevocationListDer::pem_slice_iter(lists.as_bytes())
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(ders.len(), count, "{revocation:?}");
+        let parsed: Vec<_> = ders
+            .iter()
+            .map(|der| CertificateRevocationList::from_der(der).unwrap().1)
+            .collect();
+        let revoked = parsed[0].iter_revoked_certificates();
+        let serials: Vec<String> = revoked.map(|it| it.user_certificate.to_str_radix(16)).collect();
+        assert_eq!(serials, [serial.trim_start_matches('0')], "{revocation:?}");
+        for list in &parsed {
+            assert_eq!(list.next_update().unwrap() < ASN1Time::now(), is_expired);
+        }
+    }
+    let (untouched, _) = listed(&mut authority, false, Revocation::Current);
+    assert_ne!(untouched, listed(&mut authority, true, Revocation::Current).0);
 }
 
 #[test]

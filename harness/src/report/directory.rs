@@ -72,12 +72,16 @@ pub fn write(folder: &Path, results: &[ScenarioResult]) -> Result<PathBuf, Repor
     Ok(path)
 }
 
-/// Reads the results in `folder`, in the order in which they were written.
+/// Reads the results in a folder, or in a file of them, in the order in which they were written.
 ///
 /// # Errors
 /// [`ReportError::Read`] or [`ReportError::NoResult`].
-pub fn read(folder: &Path) -> Result<Vec<ScenarioResult>, ReportError> {
-    let path = folder.join(RESULTS);
+pub fn read(place: &Path) -> Result<Vec<ScenarioResult>, ReportError> {
+    let path = if place.is_file() {
+        place.to_owned()
+    } else {
+        place.join(RESULTS)
+    };
     let text = std::fs::read_to_string(&path).map_err(|source| ReportError::Read {
         path: path.clone(),
         source,

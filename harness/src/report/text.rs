@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::load;
 use crate::outcome::Outcome;
 use crate::probe::Evidence;
 use crate::probe::evidence::ProxyEvidence;
@@ -32,6 +33,11 @@ impl Text {
         }
         if phase.millis > 0.0 {
             let _ = write!(text, " ({:.0} ms)", phase.millis);
+        }
+        for load in &phase.loads {
+            text.push('\n');
+            let verdict = self.verdict(load.verdict);
+            text.push_str(&load::text(load, &verdict, reproduce));
         }
         for call in &phase.calls {
             text.push('\n');
@@ -161,7 +167,7 @@ fn expected(expected: &Expected) -> String {
     outcome.to_string()
 }
 
-fn undecided(outcome: &Outcome) -> String {
+pub(super) fn undecided(outcome: &Outcome) -> String {
     match &outcome.reason {
         Some(reason) => format!("{outcome}: {reason}"),
         None => outcome.to_string(),
@@ -216,6 +222,6 @@ fn proxy_evidence(end: &str, proxy: &ProxyEvidence) -> Vec<String> {
     lines
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| error.to_string())
 }

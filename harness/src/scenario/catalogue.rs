@@ -146,11 +146,11 @@ impl Scenario {
         matches!((of, folder(&self.root).canonicalize()), (Some(Ok(of)), Ok(catalogue)) if of == catalogue)
     }
 
-    /// Whether it expects any refusal; without one there is nothing to leave out, so it cannot be shown to notice.
+    /// Whether it expects any refusal or lost request; without one there is nothing to leave out, so it cannot be shown to notice.
     #[must_use]
     pub fn expects_refusals(&self) -> bool {
         let mut expectations = self.file.spec.phases.iter().flat_map(|phase| &phase.expect);
-        expectations.any(|expectation: &Expectation| !expectation.outcome.is_delivered())
+        expectations.any(Expectation::expects_failure)
     }
 }
 

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use super::diagnostic::Diagnostic;
 use super::draft::{Draft, PhaseDraft};
+use super::failures::{FailureBounds, Failures};
 use super::format::Expectation;
 use super::load::{Place, steps};
 use super::walk::Walk;
-use crate::call::CallKind;
+use crate::call::{CallKind, Payload};
 use crate::outcome::OutcomeId;
 use crate::reference::most_similar;
 use crate::snapshot::tree::Step;
@@ -27,7 +28,9 @@ pub(super) fn check(draft: &Draft, place: &Place<'_>) -> Vec<Diagnostic> {
     checker.faults();
     for (index, phase) in draft.phases.iter().enumerate() {
         for (number, expectation) in &phase.expect.read {
-            checker.expectation(expectation, &steps(index, "expect", *number));
+            let path = steps(index, "expect", *number);
+            checker.expectation(expectation, &path);
+            checker.load(phase, expectation, &path);
         }
     }
     let mut found = checker.found;
@@ -140,7 +143,7 @@ impl Checker<'_> {
                     noticed: fault.masks(),
                 });
             }
-            if phase.expect.values().any(|e| !e.outcome.is_delivered()) {
+            if phase.expect.values().any(Expectation::expects_failure) {
                 active.iter_mut().for_each(|fault| fault.noticed = true);
             }
         }
@@ -211,12 +214,39 @@ impl Checker<'_> {
             );
             self.report(at(self, "alpn", message).label("only with `call: raw-tls` or `call: raw-mtls`"));
         }
+        if expectation.call == CallKind::Mirrored && expectation.payload != Payload::Http {
+            let message = "only HTTP requests are mirrored".to_owned();
+            self.report(at(self, "payload", message).label("only with `payload: http`"));
+        }
         if expectation.subset.is_some() && expectation.call != CallKind::App {
             let message = format!(
                 "a call of kind `{}` bypasses the sidecar that knows subsets",
                 expectation.call.as_str()
             );
             self.report(at(self, "subset", message).label("only with `call: app`"));
+        }
+    }
+
+    /// What must be so for a call to be under load.
+    fn load(&mut self, phase: &PhaseDraft, expectation: &Expectation, path: &[Step]) {
+        let Some(failed) = expectation.failed else { return };
+        let at = |checker: &Self, message: &str| checker.at(&[path, &["failed".into()]].concat(), message);
+        if (expectation.call, expectation.payload) != (CallKind::App, Payload::Http) {
+            let mistake = at(self, "only HTTP requests of an application are put under load");
+            self.report(mistake.label("remove `failed`, or `call` and `payload`"));
+        }
+        if failed == Failures::Between(FailureBounds::default()) {
+            let mistake = at(self, "these bounds bound nothing").label("expected `min`, `max` or both");
+            self.report(mistake.help("for any number of failures leave `failed` out"));
+        } else if failed.least() > failed.most() {
+            let mistake = at(self, "no number of failures lies between these bounds");
+            self.report(mistake.label(format!("{} is more than {}", failed.least(), failed.most())));
+        }
+        if !phase.does_something() {
+            let mistake = at(self, "this phase does nothing that requests could fail by");
+            self.report(mistake.label("counted while something is done").help(
+                "put `failed` on the phase that does it: with `delete`, `manifests`, `apply`, `heal`, `inject` or `rotate`",
+            ));
         }
     }
 

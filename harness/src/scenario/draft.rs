@@ -74,6 +74,12 @@ impl PhaseDraft {
             expect: Entries::of(&phase["expect"]),
         }
     }
+
+    /// Whether it does anything, as far as could be read.
+    pub(super) fn does_something(&self) -> bool {
+        let objects = self.delete.is_given() || self.manifests.is_given() || self.apply.is_given();
+        objects || self.heal.is_given() || self.inject.is_given() || self.rotate.is_given()
+    }
 }
 
 impl<T: DeserializeOwned> Entries<T> {
@@ -98,6 +104,10 @@ impl<T: DeserializeOwned> Entries<T> {
 }
 
 impl<T> Entries<T> {
+    fn is_given(&self) -> bool {
+        self.gaps || !self.read.is_empty()
+    }
+
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
         self.read.iter().map(|(_, value)| value)
     }

@@ -253,6 +253,8 @@ fn calls(
         subset: expectation.subset.clone(),
     };
     match endpoints(&target.destination, topology).as_slice() {
+        // Its endpoints are none of those that get copies.
+        _ if expectation.call == CallKind::Mirrored => vec![call(None)],
         [] | [_] => vec![call(None)],
         several => several.iter().map(|pod| call(Some(pod.clone()))).collect(),
     }
@@ -290,7 +292,7 @@ impl Conditions {
                 .is_none_or(|wanted| release.is_some_and(|r| wanted.matches(r)))
         };
         // A raw call bypasses the caller's sidecar: its release decides nothing.
-        let client = (call.kind == CallKind::App).then_some(&call.from);
+        let client = call.kind.is_of_application().then_some(&call.from);
         self.tier && matches(&self.client, client) && matches(&self.server, server(call, topology).as_ref())
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::format::{Connections, Expectation, Phase};
+use super::format::{Expectation, Phase};
 use super::load::Scenario;
-use crate::call::{CallKind, Payload};
-use crate::fault::{Fault, Rotation};
+use crate::call::{CallKind, Connections, Payload};
+use crate::fault::{Fault, TlsLimitsFault};
 use crate::one_or_many::OneOrMany;
 
 /// The page: what it is about, what happens phase by phase, what its faults imitate, how to run it.
@@ -34,7 +34,9 @@ impl Display for Page<'_> {
         }
         for (index, phase) in spec.phases.iter().enumerate() {
             writeln!(f, "\n{}. {}", index + 1, phase.name)?;
-            actions(f, phase)?;
+            actions(phase)
+                .iter()
+                .try_for_each(|action| writeln!(f, "   - {action}"))?;
             phase
                 .expect
                 .iter()
@@ -82,13 +84,15 @@ impl Page<'_> {
     }
 }
 
-fn actions(f: &mut fmt::Formatter<'_>, phase: &Phase) -> fmt::Result {
-    let mut line = |verb: &str, what: &str| writeln!(f, "   - {verb} {what}");
+/// What a phase does, in the order of the format: `delete Kind/namespace/name`, `break expired-leaf of payment`.
+pub(crate) fn actions(phase: &Phase) -> Vec<String> {
+    let mut done = Vec::new();
+    let mut line = |verb: &str, what: &str| done.push(format!("{verb} {what}"));
     for object in &phase.delete {
-        line("delete", object)?;
+        line("delete", object);
     }
     for manifest in &phase.manifests {
-        line("apply", manifest)?;
+        line("apply", manifest);
     }
     for object in &phase.apply {
         let text = |pointer: &str| {
@@ -99,21 +103,23 @@ fn actions(f: &mut fmt::Formatter<'_>, phase: &Phase) -> fmt::Result {
                 .unwrap_or("default")
         };
         let name = [text("/kind"), text("/metadata/namespace"), text("/metadata/name")].join("/");
-        line("apply", &name)?;
+        line("apply", &name);
     }
     if let Some(healed) = &phase.heal {
-        line("heal", &healed.to_string())?;
+        line("heal", &healed.to_string());
     }
     for fault in &phase.inject {
-        line("break", &broken(fault))?;
+        line("break", &broken(fault));
     }
     for step in &phase.rotate {
-        line("rotate", &rotated(step))?;
+        line("rotate", &step.to_string());
     }
-    if phase.connections == Connections::Reuse {
-        line("let", "calls share connections")?;
+    match phase.connections {
+        Connections::Fresh => {}
+        Connections::Resume => line("let", "calls resume TLS sessions"),
+        Connections::Reuse => line("let", "calls share connections"),
     }
-    Ok(())
+    done
 }
 
 fn broken(fault: &Fault) -> String {
@@ -122,6 +128,16 @@ fn broken(fault: &Fault) -> String {
         Fault::SanSuffix(f) => write_to(&mut text, format_args!(" `{}`", f.suffix)),
         Fault::SanReplace(f) => write_to(&mut text, format_args!(" `{}`", f.san)),
         Fault::ExpiredRoot(f) => write_to(&mut text, format_args!(" `{}`", f.root)),
+        Fault::TrustDomain(f) => write_to(&mut text, format_args!(" `{}`", f.domain)),
+        Fault::LeafKey(f) => write_to(&mut text, format_args!(" {}", word(&f.key))),
+        Fault::ExtendedKeyUsage(f) => write_to(&mut text, format_args!(" {} only", word(&f.only))),
+        Fault::MissingSecret(f) => write_to(&mut text, format_args!(" ({})", word(&f.secret))),
+        Fault::TlsLimits(f) => write_to(&mut text, format_args!(" ({})", limits(f))),
+        Fault::BlackHole(f) | Fault::SilentPort(f) | Fault::RefusedPort(f) => {
+            if let Some(port) = f.port {
+                write_to(&mut text, format_args!(" {port}"));
+            }
+        }
         _ => {}
     }
     if let Some(workload) = fault.workload() {
@@ -133,24 +149,30 @@ fn broken(fault: &Fault) -> String {
     text
 }
 
-fn rotated(step: &Rotation) -> String {
-    let from = |root: &Option<String>| {
-        root.as_ref()
-            .map(|root| format!(", from root {root}"))
-            .unwrap_or_default()
-    };
-    match step {
-        Rotation::Trust(step) => format!("bundles: add root {}", step.root),
-        Rotation::Retire(step) => format!("bundles: drop root {}", step.root),
-        Rotation::Leaf(step) => format!("leaves of {}{}", everybody_or(&step.workload), from(&step.root)),
-        Rotation::Intermediate(step) => {
-            format!(
-                "intermediates of {}{}",
-                everybody_or(&step.workload),
-                from(&step.root)
-            )
+fn limits(fault: &TlsLimitsFault) -> String {
+    let mut parts = Vec::new();
+    if let Some(end) = fault.end {
+        parts.push(format!("as a {end}"));
+    }
+    if let Some(version) = &fault.min_version {
+        parts.push(format!("TLS {} or newer", word(version)));
+    }
+    if let Some(version) = &fault.max_version {
+        parts.push(format!("TLS {} or older", word(version)));
+    }
+    for (what, names) in [("ciphers", &fault.cipher_suites), ("groups", &fault.groups)] {
+        if !names.is_empty() {
+            parts.push(format!("{what} {}", names.join(" ")));
         }
     }
+    parts.join(", ")
+}
+
+/// A word as scenario files spell it.
+fn word(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).ok();
+    let text = value.as_ref().and_then(serde_json::Value::as_str);
+    text.unwrap_or_default().to_owned()
 }
 
 fn everybody_or(names: &OneOrMany<String>) -> String {
@@ -161,8 +183,8 @@ fn everybody_or(names: &OneOrMany<String>) -> String {
     }
 }
 
-/// `checkout calls payment:9000 (tcp): mtls`.
-fn sentence(expectation: &Expectation) -> String {
+/// `checkout -> payment:9000 (tcp)`.
+pub(crate) fn call_of(expectation: &Expectation) -> String {
     let mut traits = Vec::new();
     if expectation.call != CallKind::App {
         traits.push(expectation.call.as_str().to_owned());
@@ -177,17 +199,22 @@ fn sentence(expectation: &Expectation) -> String {
     } else {
         format!(" ({})", traits.join(", "))
     };
+    format!("{} -> {}{traits}", expectation.from, expectation.to)
+}
+
+/// `checkout -> payment:9000 (tcp): mtls`.
+fn sentence(expectation: &Expectation) -> String {
     let side = expectation
         .side
         .map(|side| format!(", refused by the {side}"))
         .unwrap_or_default();
-    let mut text = format!(
-        "{} -> {}{traits}: {}{side}",
-        expectation.from, expectation.to, expectation.outcome
-    );
+    let mut text = format!("{}: {}{side}", call_of(expectation), expectation.outcome);
     if !expectation.candidates.is_empty() {
         let candidates: Vec<&str> = expectation.candidates.iter().map(|id| id.as_str()).collect();
         write_to(&mut text, format_args!(" ({})", candidates.join(" or ")));
+    }
+    if let Some(failed) = &expectation.failed {
+        write_to(&mut text, format_args!("; under load meanwhile, {failed} fail"));
     }
     if let Some(when) = &expectation.when {
         let tiers = when

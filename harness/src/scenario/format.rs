@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::call::{CallKind, Payload};
+use super::failures::Failures;
+use crate::call::{CallKind, Connections, Payload};
 use crate::fault::{Fault, Rotation};
 use crate::mesh::{Capability, Tier};
 use crate::one_or_many::OneOrMany;
@@ -101,7 +102,7 @@ pub struct Phase {
     /// Certificates to renew, step by step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotate: Vec<Rotation>,
-    /// Whether calls share connections. Reuse hides faults; that is what it is for here.
+    /// What calls share with those before them. Sharing hides faults; that is what it is for here.
     #[serde(default)]
     pub connections: Connections,
     /// What must become of the calls.
@@ -140,17 +141,6 @@ impl JsonSchema for InlineObject {
     }
 }
 
-/// Whether calls share connections.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Connections {
-    /// Every call makes a new connection with a full handshake.
-    #[default]
-    Fresh,
-    /// Calls reuse connections and sessions, as real proxies do.
-    Reuse,
-}
-
 /// What must become of one call, or of every call that the lists and `*` stand for.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -180,9 +170,22 @@ pub struct Expectation {
     /// With `outcome: unknown`: what it may be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<OutcomeId>,
+    /// Puts the call under load: it is made over and over while the phase does what it does, step by step, and this
+    /// many of the requests may fail: `0`, another number, `some`, or `{min: 1, max: 20}`. Counted from the first step
+    /// on, until the last one is in force and more requests have ended in it. `outcome` is of a call made afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Failures>,
     /// Releases and tiers this holds for. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
+}
+
+impl Expectation {
+    /// Whether it expects a refusal, or that requests fail.
+    #[must_use]
+    pub fn expects_failure(&self) -> bool {
+        !self.outcome.is_delivered() || self.failed.is_some_and(|failed| failed.least() > 0)
+    }
 }
 
 /// Releases and tiers an expectation holds for. All that is given must match.

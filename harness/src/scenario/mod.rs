@@ -5,19 +5,23 @@
 //! phases (`check`, `walk`). So all mistakes are reported at once, and what is left is a [`Scenario`] in which every
 //! name leads somewhere.
 
+mod action;
 mod catalogue;
 mod check;
 pub mod diagnostic;
 mod draft;
 mod expand;
 mod explain;
+mod failures;
 pub mod format;
 mod load;
+mod plan;
 mod releases;
 mod run;
 mod schema;
 mod state;
 mod structure;
+mod under_load;
 pub mod verdict;
 mod walk;
 mod wording;
@@ -27,11 +31,12 @@ pub use catalogue::{Catalogue, Entry, NoWorkspace, workspace_root};
 pub use diagnostic::{Diagnostic, SourceText};
 pub use expand::{ExpandError, Expected, ExpectedCall, expand};
 pub use explain::explain;
+pub(crate) use explain::{actions, call_of};
+pub use failures::{FailureBounds, Failures, SomeFailures};
 pub use format::{Expectation, Phase, ScenarioFile};
 pub use load::{Scenario, load};
-pub use run::{
-    Options, PlannedCall, PlannedPhase, RunError, execute, not_run, plan, predict_only, reproduce, run,
-    runnable,
-};
+pub use plan::{PlannedCall, PlannedPhase, plan};
+pub use run::{Options, RunError, execute, not_run, predict_only, reproduce, run, runnable};
 pub use schema::{SCHEMA_FILE, json_schema, json_schema_text};
 pub use state::{Causes, State, StateError, expects_a_refusal};
+pub use under_load::{LoadedCall, PlannedLoad};

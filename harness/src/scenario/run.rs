@@ -7,15 +7,16 @@ use std::time::Instant;
 
 use semver::Version;
 
-use super::format::Connections;
-use super::verdict::{CallResult, PhaseResult, ScenarioResult, UndecidedClaim, Verdict, judge, worst};
-use super::{Causes, ExpandError, ExpectedCall, Scenario, State, StateError, expand, releases};
+use super::plan::{PlannedCall, PlannedPhase, plan};
+use super::under_load;
+use super::verdict::{
+    CallResult, LoadResult, PhaseResult, ScenarioResult, UndecidedClaim, Verdict, judge, worst,
+};
+use super::{Causes, ExpandError, ExpectedCall, Scenario, StateError};
 use crate::envoy::binary::Provenance;
-use crate::istio::predict;
-use crate::mesh::{Component, Desired, Mesh, MeshError, Settings, Tier};
-use crate::outcome::{Outcome, OutcomeId};
+use crate::mesh::{Component, Mesh, MeshError, Settings, Tier};
+use crate::outcome::OutcomeId;
 use crate::probe::{Evidence, classify};
-use crate::reference::most_similar;
 
 /// How a scenario is run.
 #[derive(Clone, Debug)]
@@ -74,87 +75,6 @@ pub enum RunError {
         /// The id it may be, or where to find it.
         hint: String,
     },
-}
-
-/// One phase, worked out without running anything.
-#[derive(Clone, Debug)]
-pub struct PlannedPhase {
-    /// Its name.
-    pub name: String,
-    /// The names of active faults.
-    pub faults: Vec<String>,
-    /// The state to bring the mesh into, with the calls to make.
-    pub desired: Desired,
-    /// The calls with what is expected and predicted of them.
-    pub calls: Vec<PlannedCall>,
-}
-
-/// One call of a phase, with its prediction.
-#[derive(Clone, Debug)]
-pub struct PlannedCall {
-    /// The call and what is expected of it.
-    pub expected: ExpectedCall,
-    /// What policy resolution predicts.
-    pub predicted: Outcome,
-    /// `file:line` of the expectation.
-    pub location: String,
-}
-
-/// Works out every phase of a scenario: its state, its calls, and what is predicted of them.
-///
-/// # Errors
-/// None for a scenario that was loaded, but for an unknown `only`.
-pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>, RunError> {
-    let mut state = State::start(scenario, options.istio.as_ref())?
-        .with_sidecars_of(releases::of_sidecars(scenario, options)?);
-    let mut phases = Vec::new();
-    let mut ids = Vec::new();
-    for (index, phase) in scenario.file.spec.phases.iter().enumerate() {
-        state.advance(scenario, index, options.causes)?;
-        let conditions = state.conditions();
-        let expected = expand(
-            &scenario.id_prefix(index),
-            &phase.expect,
-            &state.topology,
-            Some(options.tier),
-        )?;
-        ids.extend(expected.iter().map(|call| call.id.clone()));
-        let calls: Vec<PlannedCall> = expected
-            .into_iter()
-            .filter(|call| options.only.as_ref().is_none_or(|only| *only == call.id))
-            .map(|expected| PlannedCall {
-                predicted: predict(&state.topology, &conditions, &expected.call).outcome,
-                location: location(scenario, index, expected.expectation),
-                expected,
-            })
-            .collect();
-        let found = options.only.is_some() && !calls.is_empty();
-        phases.push(PlannedPhase {
-            name: phase.name.clone(),
-            faults: state.faults_in_effect(),
-            desired: Desired {
-                topology: Arc::new(state.topology.clone()),
-                conditions,
-                calls: calls.iter().map(|call| call.expected.call.clone()).collect(),
-                reuse_connections: phase.connections == Connections::Reuse,
-            },
-            calls,
-        });
-        if found {
-            return Ok(phases);
-        }
-    }
-    match &options.only {
-        Some(id) => Err(RunError::NoSuchCall {
-            scenario: scenario.name().to_owned(),
-            id: id.clone(),
-            hint: most_similar(id, ids.iter().map(String::as_str)).map_or_else(
-                || "--predict-only --output json lists the ids".to_owned(),
-                |similar| format!("did you mean {similar:?}?"),
-            ),
-        }),
-        None => Ok(phases),
-    }
 }
 
 /// The command that runs a scenario again the same way. What `options` does not know (proxies given by hand) is the
@@ -250,7 +170,7 @@ pub async fn run(
         verdict: worst(
             phases
                 .iter()
-                .filter(|phase| !phase.calls.is_empty())
+                .filter(|phase| !(phase.calls.is_empty() && phase.loads.is_empty()))
                 .map(|phase| phase.verdict),
         ),
         reason: None,
@@ -307,7 +227,13 @@ pub fn not_run(scenario: &Scenario, options: &Options, reason: String) -> Scenar
 async fn run_phase(mesh: &mut dyn Mesh, planned: PlannedPhase) -> Result<PhaseResult, RunError> {
     let started = Instant::now();
     let topology = Arc::clone(&planned.desired.topology);
-    mesh.apply(planned.desired).await?;
+    let loads = match planned.load {
+        Some(load) => under_load::run(mesh, load, planned.desired).await?,
+        None => {
+            mesh.apply(planned.desired).await?;
+            Vec::new()
+        }
+    };
     let mut calls = Vec::new();
     for call in planned.calls {
         let started = Instant::now();
@@ -324,15 +250,23 @@ async fn run_phase(mesh: &mut dyn Mesh, planned: PlannedPhase) -> Result<PhaseRe
     }
     Ok(PhaseResult {
         name: planned.name,
-        verdict: worst(calls.iter().map(|call| call.verdict)),
+        verdict: verdict_on(&calls, &loads),
         faults: planned.faults,
+        loads,
         calls,
         millis: millis(started),
     })
 }
 
+fn verdict_on(calls: &[CallResult], loads: &[LoadResult]) -> Verdict {
+    let of_loads = loads.iter().map(|load| load.verdict);
+    worst(calls.iter().map(|call| call.verdict).chain(of_loads))
+}
+
 fn predicted_phase(planned: PlannedPhase) -> PhaseResult {
     let domain = planned.desired.topology.mesh.cluster_domain.clone();
+    let loads = planned.load.map(|load| under_load::predict_only(load, &domain));
+    let loads = loads.unwrap_or_default();
     let calls: Vec<CallResult> = planned
         .calls
         .into_iter()
@@ -349,8 +283,9 @@ fn predicted_phase(planned: PlannedPhase) -> PhaseResult {
         .collect();
     PhaseResult {
         name: planned.name,
-        verdict: worst(calls.iter().map(|call| call.verdict)),
+        verdict: verdict_on(&calls, &loads),
         faults: planned.faults,
+        loads,
         calls,
         millis: 0.0,
     }
@@ -400,12 +335,6 @@ fn undecided_claims(scenario: &Scenario, components: &[Component]) -> Vec<Undeci
             reason: reason.clone(),
         })
         .collect()
-}
-
-fn location(scenario: &Scenario, phase: usize, expectation: usize) -> String {
-    let span = scenario.expectation_span(phase, expectation);
-    let (line, _) = scenario.source.position(span.start);
-    format!("{}:{line}", scenario.source.name)
 }
 
 fn millis(since: Instant) -> f64 {

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use semver::Version;
 
+use super::action::{Action, actions};
 use super::format::HEAL_ALL;
-use super::{Phase, Scenario};
+use super::{Expectation, Phase, Scenario};
 use crate::call::WorkloadName;
 use crate::fault::{Conditions, Fault, History, Rotation};
 use crate::istio::Topology;
@@ -32,7 +33,8 @@ pub enum Causes {
     /// As written.
     #[default]
     Present,
-    /// Left out: every `inject`, and the `delete`, `manifests` and `apply` of phases that expect a refusal.
+    /// Left out: every `inject`, and the `delete`, `manifests`, `apply` and `rotate` of phases that expect a refusal or a
+    /// lost request.
     LeftOut,
 }
 
@@ -99,22 +101,31 @@ impl State {
     /// # Errors
     /// When an action cannot be done; a loaded scenario has none such.
     pub fn advance(&mut self, scenario: &Scenario, index: usize, causes: Causes) -> Result<(), StateError> {
-        let Some(phase) = scenario.file.spec.phases.get(index) else {
-            return Ok(());
-        };
-        if causes == Causes::Present || !expects_a_refusal(phase) {
-            self.change_objects(scenario, phase, index, causes)?;
+        for action in actions(scenario, index, causes) {
+            self.take(scenario, index, causes, action)?;
         }
-        for name in phase.heal.iter().flatten() {
-            self.heal(name);
-        }
-        if causes == Causes::Present {
-            for fault in &phase.inject {
-                self.inject(fault)?;
+        Ok(())
+    }
+
+    /// Takes one of the [`actions`] of a phase.
+    pub(super) fn take(
+        &mut self,
+        scenario: &Scenario,
+        index: usize,
+        causes: Causes,
+        action: Action<'_>,
+    ) -> Result<(), StateError> {
+        match action {
+            Action::Change(phase) => self.change_objects(scenario, phase, index, causes)?,
+            Action::Heal(names) => names.iter().for_each(|name| {
+                self.heal(name);
+            }),
+            Action::Inject(faults) => {
+                for fault in faults {
+                    self.inject(fault)?;
+                }
             }
-        }
-        for step in &phase.rotate {
-            self.rotate(step)?;
+            Action::Rotate(step) => self.rotate(step)?,
         }
         Ok(())
     }
@@ -206,11 +217,8 @@ impl State {
     }
 }
 
-/// Whether a phase expects a call not to be delivered.
+/// Whether a phase expects a call not to be delivered, or requests to fail.
 #[must_use]
 pub fn expects_a_refusal(phase: &Phase) -> bool {
-    phase
-        .expect
-        .iter()
-        .any(|expectation| !expectation.outcome.is_delivered())
+    phase.expect.iter().any(Expectation::expects_failure)
 }

@@ -51,7 +51,7 @@ impl<'a> Checker<'a> {
                 self.tagged(node, alternatives, definition);
             }
         } else if let Some(alternatives) = schema.get("anyOf").and_then(Value::as_array) {
-            self.one_or_many(node, alternatives);
+            self.any_of(node, alternatives, schema, definition);
         } else {
             self.typed(node, schema, definition);
         }
@@ -73,6 +73,8 @@ impl<'a> Checker<'a> {
             (Some("string"), Yaml::Scalar(Value::String(_)))
             | (Some("boolean"), Yaml::Scalar(Value::Bool(_)))
             | (None, _) => {}
+            (Some("integer"), Yaml::Scalar(Value::Number(number))) if is_within(number, schema) => {}
+            (Some("integer"), Yaml::Scalar(_)) => self.no_such_number(node, schema),
             (Some(_), found) if schema.get("pattern").is_some() => self.misfit(node, schema, found),
             (Some(expected), found) => self.mismatch(node, expected, found),
         }
@@ -205,6 +207,39 @@ impl<'a> Checker<'a> {
         }
     }
 
+    fn any_of(
+        &mut self,
+        node: &Node,
+        alternatives: &'a [Value],
+        schema: &'a Value,
+        definition: Option<&str>,
+    ) {
+        let is_list = |schema: &Value| schema.get("type").and_then(Value::as_str) == Some("array");
+        if alternatives.iter().any(is_list) {
+            self.one_or_many(node, alternatives);
+        } else if let Some(schema) = alternatives.iter().find(|it| self.is_of_type(node, it)) {
+            self.node(node, schema);
+        } else {
+            let message = format!("{} gives no {}", self.here(), noun(definition));
+            let mistake = self.at(node, message).label("not of the form asked for");
+            let description = schema.get("description").and_then(Value::as_str);
+            self.report(mistake.maybe_help(description.map(|text| text.replace('\n', " "))));
+        }
+    }
+
+    fn is_of_type(&self, node: &Node, schema: &'a Value) -> bool {
+        let (schema, _) = self.resolve(schema);
+        let wanted = schema.get("type").and_then(Value::as_str).unwrap_or("string");
+        let found = match &node.value {
+            Yaml::Map(_) => "object",
+            Yaml::List(_) => "array",
+            Yaml::Scalar(Value::Number(_)) => "integer",
+            Yaml::Scalar(Value::String(_)) => "string",
+            Yaml::Scalar(_) => return false,
+        };
+        wanted == found
+    }
+
     fn one_or_many(&mut self, node: &Node, alternatives: &'a [Value]) {
         let wants_list = matches!(node.value, Yaml::List(_));
         let is_list = |schema: &Value| schema.get("type").and_then(Value::as_str) == Some("array");
@@ -228,11 +263,24 @@ impl<'a> Checker<'a> {
         self.report(mistake.label("not of the form asked for").maybe_help(help));
     }
 
+    fn no_such_number(&mut self, node: &Node, schema: &Value) {
+        let written = self.source.text.get(node.span.clone()).unwrap_or_default();
+        let bound = |name| schema.get(name).and_then(Value::as_i64);
+        let range = match (bound("minimum"), bound("maximum")) {
+            (Some(least), Some(most)) => format!("a whole number from {least} to {most}"),
+            (Some(least), None) => format!("a whole number, {least} or more"),
+            (None, _) => "a whole number".to_owned(),
+        };
+        let mistake = self.at(node, format!("{} must be {range}, found {written}", self.here()));
+        self.report(mistake.label(format!("expected {range}")));
+    }
+
     fn mismatch(&mut self, node: &Node, expected: &str, found: &Yaml) {
         let expected = match expected {
             "object" => "a mapping",
             "array" => "a list",
             "boolean" => "true or false",
+            "integer" => "a whole number",
             _ => "text",
         };
         let (found, quote) = match found {
@@ -328,8 +376,18 @@ fn noun(definition: Option<&str>) -> &'static str {
         Some("Payload") => "payload",
         Some("Side") => "side",
         Some("Tier") => "tier",
+        Some("Failures" | "SomeFailures") => "number of failures",
         Some("ApiVersion") => "`apiVersion` of this format",
         Some("Kind") => "`kind` of this format",
         _ => "word that fits here",
     }
+}
+
+/// Whether a number is whole and within what the schema allows.
+fn is_within(number: &serde_json::Number, schema: &Value) -> bool {
+    let bound = |name| schema.get(name).and_then(Value::as_i64);
+    number.as_i64().is_some_and(|number| {
+        bound("minimum").is_none_or(|least| number >= least)
+            && bound("maximum").is_none_or(|most| number <= most)
+    })
 }

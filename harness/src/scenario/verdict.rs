@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Expected;
+use super::under_load::call_of;
+use super::{Expected, Failures};
 use crate::call::CallKind;
-use crate::mesh::replay::Recording;
-use crate::mesh::{Component, Tier};
+use crate::mesh::replay::{RecordedPhase, Recording};
+use crate::mesh::{Component, Tally, Tier};
 use crate::outcome::{Outcome, OutcomeId};
 use crate::probe::Evidence;
 
@@ -96,7 +97,15 @@ impl ScenarioResult {
                 let written = call.id.strip_prefix(&before_call)?;
                 Some((written.to_owned(), call.evidence.clone()))
             });
-            calls.collect()
+            let loads = phase.loads.iter().filter_map(|load| {
+                let written = load.id.strip_prefix(&before_call).and_then(call_of)?;
+                let tallies = load.steps.iter().map(|step| step.tally.clone()).collect();
+                Some((written.to_owned(), tallies))
+            });
+            RecordedPhase {
+                calls: calls.collect(),
+                loads: loads.collect(),
+            }
         });
         Recording {
             components: self.components.clone(),
@@ -104,7 +113,8 @@ impl ScenarioResult {
         }
     }
 
-    fn observed(&self) -> impl Iterator<Item = (&str, &Outcome)> {
+    /// What was observed, by the id of the call.
+    pub(crate) fn observed(&self) -> impl Iterator<Item = (&str, &Outcome)> {
         let calls = self.phases.iter().flat_map(|phase| &phase.calls);
         calls.filter_map(|call| Some((call.id.as_str(), call.observed.as_ref()?)))
     }
@@ -124,10 +134,13 @@ pub struct UndecidedClaim {
 pub struct PhaseResult {
     /// Its name.
     pub name: String,
-    /// The worst verdict of its calls.
+    /// The worst verdict of its calls and loads.
     pub verdict: Verdict,
     /// Faults active in it.
     pub faults: Vec<String>,
+    /// The loads that were held on its calls while it did what it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loads: Vec<LoadResult>,
     /// Its calls.
     pub calls: Vec<CallResult>,
     /// Wall time of reaching the state and making the calls, milliseconds.
@@ -163,6 +176,54 @@ pub struct CallResult {
     pub location: String,
     /// What both ends showed.
     pub evidence: Evidence,
+}
+
+/// The result of the load on one call.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct LoadResult {
+    /// Its id.
+    pub id: String,
+    /// `namespace/name` of the caller.
+    pub from: String,
+    /// Where requests went, with the full host name.
+    pub to: String,
+    /// How many may fail.
+    pub expected: Failures,
+    /// The state before, and each step of what was done.
+    pub steps: Vec<LoadStep>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What a falsified load contradicts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// `file:line` of the expectation.
+    pub location: String,
+}
+
+impl LoadResult {
+    /// How many requests ended since the first step began.
+    #[must_use]
+    pub fn made(&self) -> u64 {
+        self.steps.iter().skip(1).map(|step| step.tally.made()).sum()
+    }
+
+    /// How many of them failed.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.steps.iter().skip(1).map(|step| step.tally.failed()).sum()
+    }
+}
+
+/// The requests of a load in one state.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct LoadStep {
+    /// What was done; `before` for the state before.
+    pub name: String,
+    /// What policy resolution predicts of the call in this state.
+    pub predicted: Outcome,
+    /// What became of the requests.
+    #[serde(flatten)]
+    pub tally: Tally,
 }
 
 /// Judges one call. A prediction that is `unknown` does not vote.

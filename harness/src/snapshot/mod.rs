@@ -6,16 +6,21 @@
 pub mod api;
 mod error;
 mod mesh_config;
+mod mixed;
 mod object;
 mod object_ref;
+mod schema;
+mod secret;
 mod store;
 pub(crate) mod tree;
 mod yaml;
 
 pub use error::{LoadError, NoSuchObject};
 pub use mesh_config::{MeshConfig, OutboundTrafficPolicy};
+pub use mixed::{Mistake, Mixed, Plain};
 pub use object::{Object, Other};
 pub use object_ref::{NotAnObjectRef, ObjectRef};
+pub use schema::SchemaMistake;
 pub use store::{Age, Snapshot, Source, Stored};
 pub use yaml::YamlError;
-pub(crate) use yaml::to_yaml;
+pub(crate) use yaml::{to_yaml, value as from_yaml};

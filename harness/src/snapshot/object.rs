@@ -102,6 +102,38 @@ impl Object {
         }
     }
 
+    /// The object as a manifest has it, without what only an API server writes.
+    ///
+    /// # Errors
+    /// Never with what was read from YAML.
+    pub fn to_manifest(&self) -> Result<Value, serde_json::Error> {
+        let (mut value, api_version) = match self {
+            Self::ConfigMap(it) => (serde_json::to_value(it)?, "v1"),
+            Self::DaemonSet(it) => (serde_json::to_value(it)?, "apps/v1"),
+            Self::Deployment(it) => (serde_json::to_value(it)?, "apps/v1"),
+            Self::DestinationRule(it) => (serde_json::to_value(it)?, "networking.istio.io/v1"),
+            Self::Job(it) => (serde_json::to_value(it)?, "batch/v1"),
+            Self::Namespace(it) => (serde_json::to_value(it)?, "v1"),
+            Self::PeerAuthentication(it) => (serde_json::to_value(it)?, "security.istio.io/v1"),
+            Self::Pod(it) => (serde_json::to_value(it)?, "v1"),
+            Self::Service(it) => (serde_json::to_value(it)?, "v1"),
+            Self::ServiceAccount(it) => (serde_json::to_value(it)?, "v1"),
+            Self::StatefulSet(it) => (serde_json::to_value(it)?, "apps/v1"),
+            Self::VirtualService(it) => (serde_json::to_value(it)?, "networking.istio.io/v1"),
+            Self::Other(it) => (it.value.clone(), it.api_version.as_str()),
+        };
+        without_nulls(&mut value);
+        value["apiVersion"] = api_version.into();
+        value["kind"] = self.kind().into();
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("status");
+        }
+        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+        Ok(value)
+    }
+
     /// How the object is named.
     #[must_use]
     pub fn object_ref(&self) -> ObjectRef {
@@ -111,5 +143,17 @@ impl Object {
             metadata.namespace.as_deref(),
             metadata.name.clone().unwrap_or_default(),
         )
+    }
+}
+
+/// A field that is absent is not a field that is null.
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(without_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_nulls),
+        _ => {}
     }
 }

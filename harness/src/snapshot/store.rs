@@ -197,7 +197,7 @@ impl Age {
     }
 }
 
-fn manifests_below(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
+pub(super) fn manifests_below(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let read = |source| LoadError::Read {
         path: folder.to_owned(),
         source,

@@ -12,7 +12,8 @@ use serde_json::Value;
 use serde_saphyr::{MessageFormatter as _, Spanned};
 
 use super::api::{DestinationRule, PeerAuthentication, VirtualService};
-use super::{Object, Other, Source};
+use super::mixed::Mistake;
+use super::{Object, ObjectRef, Other, Source, schema, secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// A text that is no YAML, or holds no object of the kind it says. Displayed with the line it is about.
@@ -59,8 +60,31 @@ pub(super) fn objects(text: &str, file: &str) -> Result<Vec<(Object, Source)>, B
     Ok(found)
 }
 
+/// What a text holds, mistakes and all.
+#[derive(Default)]
+pub(super) struct Mixed {
+    pub(super) objects: Vec<(Object, Source)>,
+    /// Documents that are no Kubernetes objects.
+    pub(super) plain: Vec<(Value, Source)>,
+    pub(super) mistakes: Vec<Mistake>,
+    /// Documents that could not be read.
+    pub(super) unread: Vec<YamlError>,
+}
+
+/// Reads what can be read of a text, document by document and item by item. Fields that an object's schema does not
+/// know are taken out and told.
+pub(super) fn mixed(text: &str, file: &str) -> Mixed {
+    let mut found = Mixed::default();
+    for document in documents(text) {
+        if let Err(error) = document.read_mixed(file, &mut found) {
+            found.unread.push(*error);
+        }
+    }
+    found
+}
+
 /// Reads one value of a text that is one document.
-pub(super) fn value<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, Box<YamlError>> {
+pub(crate) fn value<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, Box<YamlError>> {
     Document { text, first_line: 1 }.read(file)
 }
 
@@ -129,8 +153,7 @@ impl Document<'_> {
     }
 
     fn read_objects(&self, file: &str, found: &mut Vec<(Object, Source)>) -> Result<(), Box<YamlError>> {
-        let envelope: Envelope = self.read(file)?;
-        let (Some(api_version), Some(kind)) = (envelope.api_version, envelope.kind) else {
+        let Some((api_version, kind)) = self.envelope(file)? else {
             return Err(self.error(
                 file,
                 self.line(),
@@ -138,13 +161,79 @@ impl Document<'_> {
                 "no Kubernetes object: `apiVersion` or `kind` is missing".to_owned(),
             ));
         };
-        let (api_version, kind) = (api_version.value, kind.value);
         if kind == "List" || (kind.ends_with("List") && self.has_items(file)) {
             return self.read_list(file, found);
         }
         let object = read_kind(&api_version, &kind, &mut ByDocument { document: self, file })?;
         found.push((object, self.source(file, self.line())));
         Ok(())
+    }
+
+    /// `apiVersion` and `kind`, where the document has both.
+    fn envelope(&self, file: &str) -> Result<Option<(String, String)>, Box<YamlError>> {
+        if let (Some(api_version), Some(kind)) = (self.plain_key("apiVersion"), self.plain_key("kind")) {
+            return Ok(Some((api_version.to_owned(), kind.to_owned())));
+        }
+        let envelope: Option<Envelope> = self.read(file)?;
+        let both = envelope.and_then(|it| Some((it.api_version?, it.kind?)));
+        Ok(both.map(|(api_version, kind)| (api_version.value, kind.value)))
+    }
+
+    /// The value of a key that stands at the start of a line and is a plain word, as in nearly every manifest. Reading a
+    /// document once more for two words takes as long as reading it. What is inside of a value never starts a line.
+    fn plain_key(&self, key: &str) -> Option<&str> {
+        let mut values = self
+            .text
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+        let value = values.next()?.trim();
+        let is_plain = !value.eq_ignore_ascii_case("null")
+            && value.starts_with(|c: char| c.is_ascii_alphabetic())
+            && value
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-'));
+        (is_plain && values.next().is_none()).then_some(value)
+    }
+
+    fn read_mixed(&self, file: &str, found: &mut Mixed) -> Result<(), Box<YamlError>> {
+        let source = self.source(file, self.line());
+        let envelope: Option<Envelope> = self.read(file)?;
+        let (Some(api_version), Some(kind)) = envelope.map_or((None, None), |it| (it.api_version, it.kind))
+        else {
+            found.plain.push((self.read(file)?, source));
+            return Ok(());
+        };
+        let (api_version, kind) = (api_version.value, kind.value);
+        if kind == "List" || (kind.ends_with("List") && self.has_items(file)) {
+            let list: List = self.read(file)?;
+            for item in list.items.into_iter().flatten() {
+                let (line, column) = self.place(&item);
+                if let Err(problem) = read_item(item.value, self.source(file, line), found) {
+                    found.unread.push(*self.error(file, line, column, problem));
+                }
+            }
+            return Ok(());
+        }
+        if !has_schema(&api_version) {
+            let object = read_kind(&api_version, &kind, &mut ByDocument { document: self, file })?;
+            found.objects.push((object, source));
+            return Ok(());
+        }
+        let told = found.mistakes.len();
+        let Err(problem) = read_item(self.read(file)?, source, found) else {
+            return Ok(());
+        };
+        // Read again as its type, the mistake is shown where it stands, unless the schema has taken it out.
+        match read_kind(&api_version, &kind, &mut ByDocument { document: self, file }) {
+            Err(error) if found.mistakes.len() == told => Err(error),
+            _ => Err(self.error(file, self.line(), 1, problem)),
+        }
+    }
+
+    fn place(&self, item: &Spanned<Value>) -> (usize, usize) {
+        let line = usize::try_from(item.referenced.line()).unwrap_or(1);
+        let column = usize::try_from(item.referenced.column()).unwrap_or(1);
+        (self.first_line + line.saturating_sub(1), column)
     }
 
     fn has_items(&self, file: &str) -> bool {
@@ -154,11 +243,7 @@ impl Document<'_> {
     fn read_list(&self, file: &str, found: &mut Vec<(Object, Source)>) -> Result<(), Box<YamlError>> {
         let list: List = self.read(file)?;
         for item in list.items.into_iter().flatten() {
-            let line = self.first_line
-                + usize::try_from(item.referenced.line())
-                    .unwrap_or(1)
-                    .saturating_sub(1);
-            let column = usize::try_from(item.referenced.column()).unwrap_or(1);
+            let (line, column) = self.place(&item);
             let text_of = |key: &str| item.value.get(key).and_then(Value::as_str).map(str::to_owned);
             let (Some(api_version), Some(kind)) = (text_of("apiVersion"), text_of("kind")) else {
                 let message = "no Kubernetes object: `apiVersion` or `kind` is missing".to_owned();
@@ -206,12 +291,10 @@ impl Document<'_> {
     }
 
     fn error(&self, file: &str, line: usize, column: usize, message: String) -> Box<YamlError> {
-        let excerpt = self
-            .text
-            .lines()
-            .nth(line - self.first_line)
-            .unwrap_or_default()
-            .to_owned();
+        // A line of a Secret may hold what nobody must read.
+        let is_secret = self.text.contains("Secret");
+        let line_text = self.text.lines().nth(line.saturating_sub(self.first_line));
+        let excerpt = line_text.filter(|_| !is_secret).unwrap_or_default().to_owned();
         Box::new(YamlError {
             file: file.to_owned(),
             line,
@@ -251,6 +334,40 @@ impl Reader for ByValue {
     }
 }
 
+/// Reads one object that is there as a value.
+fn read_item(mut value: Value, source: Source, found: &mut Mixed) -> Result<(), String> {
+    let text_of = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let (Some(api_version), Some(kind)) = (text_of("apiVersion"), text_of("kind")) else {
+        return Err("no Kubernetes object: `apiVersion` or `kind` is missing".to_owned());
+    };
+    let mistakes = schema::prune(&mut value);
+    let metadata = WithMetadata::deserialize(&value)
+        .ok()
+        .and_then(|it| it.metadata)
+        .unwrap_or_default();
+    let name = ObjectRef::new(
+        &kind,
+        metadata.namespace.as_deref(),
+        metadata.name.unwrap_or_default(),
+    );
+    found.mistakes.extend(mistakes.into_iter().map(|mistake| Mistake {
+        object: name.clone(),
+        source: source.clone(),
+        mistake,
+    }));
+    let object = read_kind(&api_version, &kind, &mut ByValue(value))
+        .map_err(|problem| format!("no valid {kind}: {problem}"))?;
+    found.objects.push((object, source));
+    Ok(())
+}
+
+fn has_schema(api_version: &str) -> bool {
+    api_version
+        .split('/')
+        .next()
+        .is_some_and(|group| group.ends_with(".istio.io"))
+}
+
 /// Reads an object as the type of its kind. Kinds of the same name in other API groups are kept untyped.
 fn read_kind<R: Reader>(api_version: &str, kind: &str, from: &mut R) -> Result<Object, R::Error> {
     let security = matches!(api_version, "security.istio.io/v1" | "security.istio.io/v1beta1");
@@ -277,12 +394,20 @@ fn read_kind<R: Reader>(api_version: &str, kind: &str, from: &mut R) -> Result<O
         (_, "PeerAuthentication") if security => {
             Object::PeerAuthentication(Box::new(from.read::<PeerAuthentication>()?))
         }
-        _ => Object::Other(Box::new(Other {
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-            metadata: from.read::<WithMetadata>()?.metadata.unwrap_or_default(),
-            value: from.read()?,
-        })),
+        _ => {
+            let mut value: Value = from.read()?;
+            let mut metadata = from.read::<WithMetadata>()?.metadata.unwrap_or_default();
+            if (api_version, kind) == ("v1", "Secret") {
+                secret::redact(&mut value);
+                metadata.annotations = None;
+            }
+            Object::Other(Box::new(Other {
+                api_version: api_version.to_owned(),
+                kind: kind.to_owned(),
+                metadata,
+                value,
+            }))
+        }
     })
 }
 

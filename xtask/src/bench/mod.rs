@@ -2,6 +2,7 @@
 
 mod local;
 mod predict;
+mod preflight;
 
 use clap::{Args, Subcommand};
 
@@ -20,6 +21,8 @@ enum What {
     Local(local::Local),
     /// Predictions of all calls of a large mesh
     Predict(predict::Predict),
+    /// An audit of a large mesh in which nothing is wrong
+    Preflight(preflight::Preflight),
 }
 
 impl Bench {
@@ -27,6 +30,7 @@ impl Bench {
         match self.what {
             What::Local(command) => command.run(),
             What::Predict(command) => command.run(),
+            What::Preflight(command) => command.run(),
         }
     }
 }

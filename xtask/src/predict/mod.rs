@@ -356,6 +356,7 @@ fn kind(text: &str) -> Result<CallKind, String> {
         CallKind::RawPlaintext,
         CallKind::RawTls,
         CallKind::RawMtls,
+        CallKind::Mirrored,
     ];
     let found = kinds.into_iter().find(|kind| kind.as_str() == text);
     found.ok_or_else(|| format!("known kinds are {}", kinds.map(CallKind::as_str).join(", ")))

@@ -1,7 +1,11 @@
 //! `cargo xtask scenario`: run scenarios, or list, check, and explain them.
 
 mod inspect;
+mod printer;
 mod run;
+mod runner;
+
+pub(crate) use runner::silently;
 
 use std::path::PathBuf;
 
@@ -183,7 +187,7 @@ pub(crate) fn find<'a>(
     Err(BadInput(format!("there is no scenario {name} ({hint})")))
 }
 
-fn mistakes(found: &[meshproof::scenario::Diagnostic]) -> BadInput {
+pub(crate) fn mistakes(found: &[meshproof::scenario::Diagnostic]) -> BadInput {
     let colour = is_coloured(&std::io::stderr());
     let rendered: Vec<String> = found.iter().map(|mistake| mistake.render(colour)).collect();
     let count = match found.len() {
@@ -213,7 +217,7 @@ fn place(text: &str) -> Result<Place, String> {
     }
 }
 
-fn tier(text: &str) -> Result<Tier, String> {
+pub(crate) fn tier(text: &str) -> Result<Tier, String> {
     Tier::ALL
         .into_iter()
         .find(|tier| tier.as_str() == text)

@@ -1,23 +1,17 @@
 //! Running scenarios and printing what came of it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use meshproof::envoy::binary::{Overrides, TerminalProgress};
-use meshproof::mesh::{Settings, Tier, sweep};
+use meshproof::envoy::binary::Overrides;
+use meshproof::mesh::Settings;
 use meshproof::report::{self, Text};
-use meshproof::scenario::verdict::{PhaseResult, ScenarioResult, Verdict};
-use meshproof::scenario::{Causes, Options, Scenario, execute, not_run, plan, predict_only, reproduce};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use meshproof::scenario::verdict::{ScenarioResult, Verdict};
+use meshproof::scenario::{Causes, Options, Scenario, plan, predict_only};
 
-use super::Output;
+use super::printer::Printer;
+use super::runner::Runner;
 use crate::colour::is_coloured;
 use crate::exit::{BadInput, Exit};
-use crate::interrupt::Interruptible;
-use crate::output::outln;
 
 pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
     let options = Options {
@@ -48,32 +42,24 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
         },
         // Phases are shown as they end when nothing else is running.
         live: scenarios.len() == 1 && command.repeat == 1,
+        silent: false,
     };
     let results = if command.predict_only {
         predictions(scenarios, &options, printer)?
     } else {
-        let interruptible = Interruptible::new()?;
-        let settings = Settings {
-            overrides: Overrides::from_flags(&command.proxy)?,
-            keep: command.keep,
-            recording: None,
-            progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
-        };
-        let swept = sweep();
-        if !swept.is_empty() {
-            tracing::info!(directories = swept.len(), "removed what killed runs left behind");
-        }
-        let limit = Duration::from_secs(command.timeout);
         let runner = Runner {
             options,
-            settings,
+            settings: Settings {
+                overrides: Overrides::from_flags(&command.proxy)?,
+                keep: command.keep,
+                ..Settings::default()
+            },
             recorded,
             printer,
-            limit,
+            limit: Duration::from_secs(command.timeout),
         };
-        let work = runner.run_all(scenarios, command.repeat);
-        match interruptible.run(work)? {
-            Some(results) => results?,
+        match runner.run(scenarios, command.repeat)? {
+            Some(results) => results,
             None => return Ok(Exit::Interrupted),
         }
     };
@@ -141,163 +127,4 @@ fn predictions(
         results.push(result);
     }
     Ok(results)
-}
-
-/// Runs scenarios and prints their results.
-#[derive(Clone)]
-struct Runner {
-    options: Options,
-    settings: Settings,
-    /// The results of an earlier run, where scenarios are replayed.
-    recorded: Vec<ScenarioResult>,
-    printer: Printer,
-    limit: Duration,
-}
-
-impl Runner {
-    /// Runs all scenarios, as many at a time as there are processors, and prints them in their order.
-    async fn run_all(&self, scenarios: &[Scenario], repeat: u32) -> anyhow::Result<Vec<ScenarioResult>> {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let permits = Arc::new(Semaphore::new(processors));
-        let mut running = JoinSet::new();
-        let rounds = (0..repeat).flat_map(|_| scenarios.iter().cloned());
-        for (number, scenario) in rounds.enumerate() {
-            let (runner, permits) = (self.clone(), Arc::clone(&permits));
-            running.spawn(async move {
-                let _permit = permits.acquire_owned().await;
-                let result = runner.run_one(&scenario).await;
-                (number, scenario, result)
-            });
-        }
-        let mut finished = BTreeMap::new();
-        let mut results = Vec::new();
-        while let Some(joined) = running.join_next().await {
-            let (number, scenario, result) = joined.context("a scenario's task failed")?;
-            finished.insert(number, (scenario, result?));
-            while let Some((scenario, result)) = finished.remove(&results.len()) {
-                if !self.printer.live {
-                    self.printer.whole(&scenario, &result)?;
-                }
-                results.push(result);
-            }
-        }
-        Ok(results)
-    }
-
-    async fn run_one(mut self, scenario: &Scenario) -> anyhow::Result<ScenarioResult> {
-        let printer = self.printer;
-        if printer.live {
-            let place = self
-                .options
-                .replay
-                .as_ref()
-                .map_or(self.options.tier, |_| Tier::Replay);
-            printer.heading(scenario, place.as_str());
-        }
-        let mut reproduce = reproduce(scenario, &self.options);
-        for (release, binary) in self.settings.overrides.iter() {
-            reproduce.push_str(&format!(" --proxy '{release}={}'", binary.display()));
-        }
-        let mut result = match self.find_recording(scenario) {
-            Some(reason) => not_run(scenario, &self.options, reason),
-            None => {
-                let progress = |phase: &PhaseResult| {
-                    if printer.live {
-                        printer.phase(phase, &reproduce);
-                    }
-                };
-                let running = execute(scenario, &self.options, &self.settings, progress);
-                tokio::time::timeout(self.limit, running)
-                    .await
-                    .with_context(|| {
-                        let (name, limit) = (scenario.name(), self.limit);
-                        format!("{name} did not end within {limit:?} (see --timeout)")
-                    })??
-            }
-        };
-        result.reproduce.clone_from(&reproduce);
-        if printer.live {
-            printer.footing(&result)?;
-        }
-        Ok(result)
-    }
-
-    /// For a replay, finds the recorded run of a scenario; if there is none, says why it cannot be run.
-    fn find_recording(&mut self, scenario: &Scenario) -> Option<String> {
-        let folder = self.options.replay.as_ref()?;
-        let recorded = self
-            .recorded
-            .iter()
-            .find(|result| result.scenario == scenario.name());
-        match recorded {
-            None => Some(format!("no run of it is recorded in {}", folder.display())),
-            Some(result) if result.phases.is_empty() => Some(format!(
-                "its recorded run was none: {}",
-                result.reason.as_deref().unwrap_or("no phase")
-            )),
-            Some(result) => {
-                self.options.tier = result.tier;
-                self.settings.recording = Some(result.recording());
-                None
-            }
-        }
-    }
-}
-
-/// Where results go.
-#[derive(Clone, Copy)]
-struct Printer {
-    output: Output,
-    text: Text,
-    live: bool,
-}
-
-impl Printer {
-    fn heading(self, scenario: &Scenario, tier: &str) {
-        if self.output == Output::Text {
-            outln!(
-                "{}",
-                self.text
-                    .heading(scenario.name(), &scenario.file.metadata.title, tier)
-            );
-        }
-    }
-
-    fn phase(self, phase: &PhaseResult, reproduce: &str) {
-        if self.output == Output::Text {
-            outln!("{}", self.text.phase(phase, reproduce));
-        }
-    }
-
-    fn footing(self, result: &ScenarioResult) -> anyhow::Result<()> {
-        match self.output {
-            Output::Text => outln!("{}", self.text.footing(result)),
-            Output::Json => outln!("{}", serde_json::to_string(result)?),
-        }
-        Ok(())
-    }
-
-    fn whole(self, scenario: &Scenario, result: &ScenarioResult) -> anyhow::Result<()> {
-        self.heading(scenario, result.tier.as_str());
-        for phase in &result.phases {
-            self.phase(phase, &result.reproduce);
-        }
-        self.footing(result)
-    }
-
-    /// Something beside the results; only for people.
-    fn note(self, text: &str) {
-        if self.output == Output::Text {
-            outln!("{text}");
-        }
-    }
-
-    /// Why the command does not end well; beside JSON it goes where errors go.
-    #[expect(clippy::print_stderr, reason = "standard output is JSON only")]
-    fn complain(self, text: &str) {
-        match self.output {
-            Output::Text => outln!("{text}"),
-            Output::Json => eprintln!("error: {text}"),
-        }
-    }
 }

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod claims;
 mod endings;
 mod machine;
+mod preflight;
 mod session;
 mod usage;
 mod verdicts;

@@ -105,12 +105,14 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::Connections;
 
     #[test]
     fn a_log_encoded_in_two_parts_is_one_message() {
         let instruments = Instruments {
+            limits: crate::fault::TlsLimits::default(),
             access_log: "/run/access.log".into(),
-            reuse_connections: false,
+            connections: Connections::Fresh,
         };
         let [log] = <[AccessLog; 1]>::try_from(file(Source::Listener, &instruments)).unwrap();
         let Some(access_log::ConfigType::TypedConfig(packed)) = log.config_type else {

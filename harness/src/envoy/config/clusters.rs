@@ -21,6 +21,7 @@ use envoy_types::util::pack_any;
 use super::Instruments;
 use super::proto::{list, milliseconds, nested, object, seconds, text};
 use super::tls;
+use crate::call::Connections;
 use crate::istio::policy::{
     ClientCertificate, ClientTls, Discovery, Inbound, InboundGroup, ListenerClass, Outbound, TlsOrigination,
 };
@@ -217,7 +218,7 @@ fn use_downstream(instruments: &Instruments) -> UpstreamOptions {
 }
 
 fn one_request_per_connection(instruments: &Instruments) -> Option<HttpProtocolOptions> {
-    (!instruments.reuse_connections).then(|| HttpProtocolOptions {
+    (instruments.connections != Connections::Reuse).then(|| HttpProtocolOptions {
         max_requests_per_connection: Some(UInt32Value { value: 1 }),
         ..HttpProtocolOptions::default()
     })

@@ -18,7 +18,7 @@ pub(crate) use clusters::{blackhole, inbound_passthrough, passthrough};
 pub(crate) use clusters::{inbound as inbound_cluster, outbound as outbound_cluster};
 pub(crate) use endpoints::assignment;
 pub(crate) use inbound::{listener as inbound_listener, name as inbound_name};
-pub(crate) use outbound::{Target, listener as outbound_listener, routes};
+pub(crate) use outbound::{Routed, Target, listener as outbound_listener, routes};
 pub(crate) use proto::socket_address;
 pub(crate) use tls::{
     ROOT_SECRET, SYSTEM_ROOTS_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret,
@@ -31,6 +31,9 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+
+use crate::call::Connections;
+use crate::fault::TlsLimits;
 
 /// Everything one proxy is sent over ADS.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,8 +53,10 @@ pub(crate) struct Resources {
 pub(crate) struct Instruments {
     /// Where our own access log goes.
     pub(crate) access_log: PathBuf,
-    /// Let connections and TLS sessions be reused, as a real mesh does. Off, every request makes a full handshake.
-    pub(crate) reuse_connections: bool,
+    /// Deliberate limits of the proxy's TLS as it calls.
+    pub(crate) limits: TlsLimits,
+    /// What requests share. In a real mesh they share connections; unless they do here, each makes one of its own.
+    pub(crate) connections: Connections,
 }
 
 /// What a server demands of mesh mTLS beyond a certificate of a trusted root.
@@ -61,6 +66,8 @@ pub(crate) struct Acceptance {
     pub(crate) trust_domains: Vec<String>,
     /// `meshMTLS.minProtocolVersion: TLSV1_3`.
     pub(crate) only_tls_1_3: bool,
+    /// Deliberate limits of the proxy's TLS as it is called.
+    pub(crate) limits: TlsLimits,
 }
 
 /// A listener that stands in for interception on one destination.

@@ -2,23 +2,26 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
+use envoy_types::pb::envoy::config::core::v3::{RuntimeFractionalPercent, TrafficDirection};
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener};
 use envoy_types::pb::envoy::config::route::v3::retry_policy::{RetryHostPredicate, retry_host_predicate};
-use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
+use envoy_types::pb::envoy::config::route::v3::route_action::{ClusterSpecifier, RequestMirrorPolicy};
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use envoy_types::pb::envoy::config::route::v3::{
     DirectResponseAction, FilterConfig, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch,
-    VirtualHost, route, route_match,
+    VirtualHost, WeightedCluster, route, route_match,
 };
 use envoy_types::pb::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
+use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
 use envoy_types::pb::google::protobuf::{Any, UInt32Value};
 use envoy_types::util::pack_any;
 
 use super::access_log::Source;
 use super::proto::{boolean, listener_filter, seconds, socket_address};
 use super::{Front, Instruments, http};
-use crate::istio::policy::{ClientTls, ListenerClass, Outbound};
+use crate::istio::policy::{self as istio, ClientTls, ListenerClass, Outbound};
 
 /// Where a front leads, which decides the listener istiod would have for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +37,14 @@ pub(crate) enum Target<'a> {
     Service(&'a Outbound),
     /// Nothing in the registry: the catch-all of `virtualOutbound`.
     Unregistered,
+}
+
+/// Where a VirtualService sends the requests for a service port.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Routed {
+    pub(crate) route: istio::Route,
+    /// What the client does for the first destination, if it has a cluster for it.
+    pub(crate) first: Option<Outbound>,
 }
 
 /// A front named `name` for `target`. `allow_any` says whether bytes may go where nothing in the registry is.
@@ -100,19 +111,19 @@ pub(crate) fn listener(
 
 /// The route tables of a client: one per HTTP port number, one per undeclared-protocol port, one per subset.
 pub(crate) fn routes<'a>(
-    outbounds: impl IntoIterator<Item = &'a Outbound>,
+    outbounds: impl IntoIterator<Item = (&'a Outbound, Option<Routed>)>,
     client_namespace: &str,
     allow_any: bool,
 ) -> Vec<RouteConfiguration> {
     let mut tables: BTreeMap<String, Vec<VirtualHost>> = BTreeMap::new();
-    for outbound in outbounds {
+    for (outbound, routed) in outbounds {
         let domains = match outbound.class {
             ListenerClass::Http => domains(outbound, client_namespace),
             ListenerClass::Auto => vec![ANY_HOST.to_owned()],
             ListenerClass::Tcp => continue,
         };
         let hosts = tables.entry(route_name(outbound)).or_default();
-        hosts.push(virtual_host(outbound, domains));
+        hosts.push(virtual_host(outbound, domains, routed));
     }
     let finished = tables.into_iter().map(|(name, mut virtual_hosts)| {
         virtual_hosts.sort_by(|a, b| a.name.cmp(&b.name));
@@ -197,9 +208,22 @@ fn domains(outbound: &Outbound, client_namespace: &str) -> Vec<String> {
     domains
 }
 
-fn virtual_host(outbound: &Outbound, domains: Vec<String>) -> VirtualHost {
+fn virtual_host(outbound: &Outbound, domains: Vec<String>, routed: Option<Routed>) -> VirtualHost {
+    let alpn = alpn_switch(
+        routed
+            .as_ref()
+            .and_then(|it| it.first.as_ref())
+            .unwrap_or(outbound),
+    );
+    let plainly = || ClusterSpecifier::Cluster(outbound.cluster_name());
+    let route = routed.map(|it| it.route);
     let action = RouteAction {
-        cluster_specifier: Some(ClusterSpecifier::Cluster(outbound.cluster_name())),
+        cluster_specifier: Some(route.as_ref().map_or_else(plainly, destinations)),
+        request_mirror_policies: route
+            .iter()
+            .flat_map(|it| &it.mirrors)
+            .map(mirror_policy)
+            .collect(),
         timeout: seconds(0),
         retry_policy: Some(retry_policy()),
         ..RouteAction::default()
@@ -209,10 +233,41 @@ fn virtual_host(outbound: &Outbound, domains: Vec<String>) -> VirtualHost {
         domains,
         include_request_attempt_count: true,
         routes: vec![Route {
-            typed_per_filter_config: alpn_switch(outbound),
+            typed_per_filter_config: alpn,
             ..to_everything("default", route::Action::Route(action))
         }],
         ..VirtualHost::default()
+    }
+}
+
+/// One cluster, or several by weight.
+fn destinations(route: &istio::Route) -> ClusterSpecifier {
+    if let [(only, _)] = route.destinations.as_slice() {
+        return ClusterSpecifier::Cluster(only.cluster_name());
+    }
+    let clusters = route.destinations.iter().map(|(to, weight)| ClusterWeight {
+        name: to.cluster_name(),
+        weight: Some(UInt32Value { value: *weight }),
+        ..ClusterWeight::default()
+    });
+    ClusterSpecifier::WeightedClusters(WeightedCluster {
+        clusters: clusters.collect(),
+        ..WeightedCluster::default()
+    })
+}
+
+fn mirror_policy(mirror: &istio::Mirror) -> RequestMirrorPolicy {
+    RequestMirrorPolicy {
+        cluster: mirror.to.cluster_name(),
+        runtime_fraction: Some(RuntimeFractionalPercent {
+            default_value: Some(FractionalPercent {
+                numerator: mirror.per_million,
+                denominator: DenominatorType::Million.into(),
+            }),
+            ..RuntimeFractionalPercent::default()
+        }),
+        trace_sampled: boolean(false),
+        ..RequestMirrorPolicy::default()
     }
 }
 

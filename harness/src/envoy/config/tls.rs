@@ -16,6 +16,8 @@ use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher:
 
 use super::proto::{boolean, seconds, transport_socket};
 use super::{Acceptance, Instruments};
+use crate::call::Connections;
+use crate::fault::{TlsLimits, TlsVersion};
 use crate::istio::policy::{ClientCertificate, TlsOrigination, Trust};
 
 /// The secret that holds a workload's own certificate.
@@ -65,13 +67,13 @@ pub(super) fn upstream(tls: &TlsOrigination, instruments: &Instruments) -> Trans
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: tls.alpn.clone(),
             tls_certificate_sds_secret_configs: certificates,
-            tls_params: Some(versions(TlsProtocol::TlSv12, Vec::new())),
+            tls_params: Some(parameters(TlsProtocol::TlSv12, &[], &instruments.limits)),
             validation_context_type: validation,
             ..CommonTlsContext::default()
         }),
         sni: tls.sni.clone().unwrap_or_default(),
         // No session cache: a resumed session hides a certificate that went bad since.
-        max_session_keys: (!instruments.reuse_connections)
+        max_session_keys: (instruments.connections == Connections::Fresh)
             .then_some(envoy_types::pb::google::protobuf::UInt32Value { value: 0 }),
         ..UpstreamTlsContext::default()
     };
@@ -94,7 +96,7 @@ pub(super) fn downstream(acceptance: &Acceptance) -> TransportSocket {
             // The recorded TCP chains add istio-peer-exchange only with metadata exchange, which upstream Envoy lacks.
             alpn_protocols: vec!["h2".to_owned(), "http/1.1".to_owned()],
             tls_certificate_sds_secret_configs: vec![sds_secret(WORKLOAD_SECRET, Waits::ForEver)],
-            tls_params: Some(versions(minimum, CIPHER_SUITES.map(str::to_owned).to_vec())),
+            tls_params: Some(parameters(minimum, &CIPHER_SUITES, &acceptance.limits)),
             validation_context_type: Some(combined(prefixes, sds_secret(ROOT_SECRET, Waits::ForEver))),
             ..CommonTlsContext::default()
         }),
@@ -120,12 +122,13 @@ pub(crate) fn certificate_secret(name: &str, chain: &str, key: &str) -> Secret {
     }
 }
 
-/// The secret that carries trusted roots (PEM).
-pub(crate) fn validation_secret(name: &str, roots: &str) -> Secret {
+/// The secret that carries trusted roots and the revocation lists to check, if any (PEM).
+pub(crate) fn validation_secret(name: &str, roots: &str, revocation_lists: &str) -> Secret {
     Secret {
         name: name.to_owned(),
         r#type: Some(secret::Type::ValidationContext(CertificateValidationContext {
             trusted_ca: Some(inline(roots)),
+            crl: (!revocation_lists.is_empty()).then(|| inline(revocation_lists)),
             ..CertificateValidationContext::default()
         })),
     }
@@ -191,12 +194,26 @@ fn combined(patterns: impl Iterator<Item = MatchPattern>, roots: SdsSecretConfig
     })
 }
 
-fn versions(minimum: TlsProtocol, cipher_suites: Vec<String>) -> TlsParameters {
+/// What istiod configures, but for deliberate limits.
+fn parameters(minimum: TlsProtocol, cipher_suites: &[&str], limits: &TlsLimits) -> TlsParameters {
+    let cipher_suites = if limits.cipher_suites.is_empty() {
+        cipher_suites.iter().map(|&suite| suite.to_owned()).collect()
+    } else {
+        limits.cipher_suites.clone()
+    };
     TlsParameters {
-        tls_minimum_protocol_version: minimum.into(),
-        tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
+        tls_minimum_protocol_version: limits.min_version.map_or(minimum, protocol).into(),
+        tls_maximum_protocol_version: limits.max_version.map_or(TlsProtocol::TlSv13, protocol).into(),
         cipher_suites,
+        ecdh_curves: limits.groups.clone(),
         ..TlsParameters::default()
+    }
+}
+
+const fn protocol(version: TlsVersion) -> TlsProtocol {
+    match version {
+        TlsVersion::V1_2 => TlsProtocol::TlSv12,
+        TlsVersion::V1_3 => TlsProtocol::TlSv13,
     }
 }
 

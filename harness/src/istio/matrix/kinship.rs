@@ -6,13 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::fault::Conditions;
+use crate::fault::{Conditions, Obstacle, TlsLimits};
 use crate::istio::Topology;
 use crate::istio::host;
 use crate::istio::matrix::Column;
 use crate::istio::policy::{Because, InboundGroup, ListenerClass, MtlsMode};
+use crate::istio::releases;
 use crate::istio::service::Service;
 use crate::istio::workload::Workload;
+use crate::outcome::Side;
 use crate::pki::WorkloadCredentials;
 use crate::snapshot::ObjectRef;
 
@@ -38,6 +40,7 @@ pub(super) struct CallerKey<'a> {
     configured_by: Option<&'a ObjectRef>,
     labels: Vec<(&'a str, &'a str)>,
     credentials: Option<&'a WorkloadCredentials>,
+    tls: Tls<'a>,
 }
 
 /// What distinguishes columns.
@@ -72,8 +75,18 @@ pub(super) struct ServerKey<'a> {
     configured_by: Option<&'a ObjectRef>,
     authorized_by: Option<&'a ObjectRef>,
     credentials: Option<&'a WorkloadCredentials>,
+    tls: Tls<'a>,
+    obstacle: Option<Obstacle>,
     /// Whether clients of the Service accept its identity.
     expected: bool,
+}
+
+/// What distinguishes ends of TLS, but for certificates.
+#[derive(Debug, Eq, Hash, PartialEq)]
+struct Tls<'a> {
+    limits: Option<&'a TlsLimits>,
+    post_quantum: bool,
+    minds_key_usage: bool,
 }
 
 #[derive(Debug, Eq, Hash, PartialEq)]
@@ -141,6 +154,7 @@ impl<'a> Kinship<'a> {
                 .filter_map(|key| Some((*key, workload.labels.get(*key)?.as_str())))
                 .collect(),
             credentials: self.unhealthy(workload),
+            tls: self.tls(workload, Side::Client),
         }
     }
 
@@ -208,6 +222,17 @@ impl<'a> Kinship<'a> {
             authorized_by: self.topology.unmodelled.authorizes(workload),
             expected: service.identities.is_empty() || service.identities.contains(identity),
             credentials,
+            tls: self.tls(workload, Side::Server),
+            obstacle: self.conditions.obstacle(&workload.name, pod_port),
+        }
+    }
+
+    fn tls(&self, workload: &Workload, end: Side) -> Tls<'a> {
+        let release = workload.proxy_release();
+        Tls {
+            limits: self.conditions.limits(&workload.name, end),
+            post_quantum: release.is_some_and(releases::offers_post_quantum_group),
+            minds_key_usage: release.is_some_and(releases::clients_mind_rsa_key_usage),
         }
     }
 

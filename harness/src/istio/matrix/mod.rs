@@ -4,6 +4,7 @@
 //! service ports that nothing distinguishes, are put in groups (`kinship`); one call is predicted for each pair of
 //! groups, and every other call is looked up by its groups.
 
+mod joint;
 mod kinship;
 mod verdict;
 
@@ -14,10 +15,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 
+pub use joint::{Joint, joint};
 pub use verdict::{Decider, Step, Verdict};
 
 use super::predict;
-use super::service::Service;
+use super::service::{Service, ServicePort};
 use super::topology::Topology;
 use super::workload::Workload;
 use crate::call::{Call, CallKind, Destination, Payload, PodName, WorkloadName};
@@ -91,6 +93,17 @@ pub struct Cell<'a> {
 /// Predicts every call between workloads and service ports. Workloads without pods and gateways make no calls.
 #[must_use]
 pub fn predict_all(topology: &Topology, conditions: &Conditions, shape: &CallShape) -> Matrix {
+    predict_ports(topology, conditions, shape, |_| true)
+}
+
+/// As [`predict_all`], for the ports that are asked about alone.
+#[must_use]
+pub fn predict_ports(
+    topology: &Topology,
+    conditions: &Conditions,
+    shape: &CallShape,
+    wanted: impl Fn(&ServicePort) -> bool,
+) -> Matrix {
     let workloads = topology.workloads.values();
     let callers: Vec<_> = workloads.filter(|it| it.replicas > 0 && !it.gateway).collect();
     let columns: Vec<(&Service, Column)> = topology
@@ -101,6 +114,7 @@ pub fn predict_all(topology: &Topology, conditions: &Conditions, shape: &CallSha
                 .into_iter()
                 .map(move |it| (service, it))
         })
+        .filter(|(service, column)| service.port(column.port).is_some_and(&wanted))
         .collect();
     let kinship = Kinship::new(topology, conditions);
     let callers_by_key = Groups::of(callers.iter().map(|it| kinship.caller(it)));

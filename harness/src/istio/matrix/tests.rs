@@ -6,11 +6,12 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use semver::Version;
 
-use super::{CallShape, Decider, Matrix, Verdict, differences, predict_all};
+use super::{CallShape, Decider, Matrix, Verdict, differences, joint, predict_all};
 use crate::call::{CallKind, Payload, WorkloadName};
-use crate::fault::Conditions;
+use crate::fault::{Conditions, Obstacle, TlsLimits, TlsVersion};
 use crate::istio::{RuleId, Topology, predict};
-use crate::pki::{Credentials, RootName, Validity, WorkloadCredentials};
+use crate::outcome::Side;
+use crate::pki::{Credentials, LeafKey, Revocation, RootName, Validity, WorkloadCredentials};
 use crate::snapshot::Snapshot;
 
 const NAMESPACES: [&str; 4] = ["shop", "shop", "shop", "payments"];
@@ -214,7 +215,7 @@ prop_compose! {
 
 /// Faults of the workloads with these names.
 fn conditions() -> impl Strategy<Value = Vec<(&'static str, u8, u8)>> {
-    prop::collection::vec((one_of(&NAMESPACES), 0..4_u8, 0..6_u8), 0..4)
+    prop::collection::vec((one_of(&NAMESPACES), 0..4_u8, 0..13_u8), 0..4)
 }
 
 fn shape() -> impl Strategy<Value = CallShape> {
@@ -257,11 +258,34 @@ fn broken(topology: &Topology, faults: &[(&str, u8, u8)]) -> Conditions {
             2 => held.issuer = RootName("other".to_owned()),
             3 => held.bundle = Vec::new(),
             4 => held.identity = "spiffe://elsewhere/ns/shop/sa/w1".to_owned(),
+            5 => held.usage.client_auth = false,
+            6 => (held.key, held.usage.digital_signature) = (LeafKey::Rsa2048, false),
+            7 => (held.revoked, held.revocation) = (true, Revocation::Current),
+            8 => held.supply.certificate = false,
+            9 => held.serves_intermediate = false,
             _ => held.generation = 1,
         }
         Some((name, held))
     });
+    let named = |kind: u8| {
+        let faults = faults.iter().filter(move |(.., fault)| *fault == kind);
+        faults.map(|(namespace, number, _)| WorkloadName::new(*namespace, format!("w{number}")))
+    };
+    let old = TlsLimits {
+        max_version: Some(TlsVersion::V1_2),
+        ..TlsLimits::default()
+    };
+    let new = TlsLimits {
+        min_version: Some(TlsVersion::V1_3),
+        ..TlsLimits::default()
+    };
+    let limits = named(10).map(|name| (name, [(Side::Client, old.clone())].into()));
+    let limits = limits.chain(named(11).map(|name| (name, [(Side::Server, new.clone())].into())));
     Conditions {
+        tls_limits: limits.collect(),
+        obstacles: named(12)
+            .map(|name| (name, [(None, Obstacle::BlackHole)].into()))
+            .collect(),
         credentials: Credentials {
             workloads: credentials.collect(),
             roots: BTreeMap::new(),
@@ -297,6 +321,28 @@ proptest! {
                 prop_assert_eq!(grouped, &single, "{:?}", matrix.call(caller, column));
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None,
+        rng_seed: RngSeed::Fixed(20_261_122), ..ProptestConfig::with_cases(100) })]
+
+    #[test]
+    fn two_matrices_held_together_have_every_call_once(text in mesh()) {
+        let of = |minor| {
+            let mut snapshot = Snapshot::new(Version::new(1, minor, 0));
+            snapshot.add_yaml(&text, "mesh.yaml").unwrap();
+            predict_all(&Topology::new(&snapshot, None), &Conditions::default(), &CallShape::default())
+        };
+        let (one, other) = (of(23), of(31));
+        let mut counted: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        for cell in one.cells() {
+            let of = |matrix: &Matrix| matrix.verdict_index(cell.caller, cell.column);
+            *counted.entry((of(&one), of(&other))).or_default() += 1;
+        }
+        let found: BTreeMap<_, _> = joint(&one, &other).into_iter().map(|it| (it.verdicts, it.calls)).collect();
+        prop_assert_eq!(found, counted);
     }
 }
 

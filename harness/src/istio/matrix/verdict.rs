@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::call::{Call, CallKind, Destination};
+use crate::call::{Call, Destination};
 use crate::istio::policy::Because;
 use crate::istio::{Prediction, RuleId, Topology};
 use crate::outcome::{Outcome, OutcomeId, Side, Transport};
@@ -108,7 +108,7 @@ impl Ends {
         };
         let object = |name| topology.workloads.get(name).map(|it| it.object.to_string());
         Self {
-            caller: object(&call.from).filter(|_| call.kind == CallKind::App),
+            caller: object(&call.from).filter(|_| call.kind.is_of_application()),
             service: service.map(|it| it.object().to_string()),
             servers: service
                 .into_iter()

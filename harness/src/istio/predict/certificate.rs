@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use crate::call::WorkloadName;
-use crate::fault::Conditions;
+use crate::fault::{Conditions, TlsVersion};
 use crate::istio::topology::Topology;
 use crate::outcome::{Outcome, OutcomeId, Side};
-use crate::pki::{RootName, Validity, WorkloadCredentials};
+use crate::pki::{LeafKey, Revocation, RootName, Validity, WorkloadCredentials};
 
 /// An end that verifies a certificate.
 pub(super) struct Verifier<'a> {
@@ -16,6 +16,12 @@ pub(super) struct Verifier<'a> {
     pub(super) roots: &'a [RootName],
     /// The names it accepts.
     pub(super) names: Names<'a>,
+    /// The revocation lists it checks.
+    pub(super) revocation: Revocation,
+    /// The TLS version spoken.
+    pub(super) version: TlsVersion,
+    /// Whether it minds, under TLS 1.2 too, that an RSA key may not sign.
+    pub(super) minds_key_usage: bool,
 }
 
 /// The names that an end accepts.
@@ -41,16 +47,38 @@ pub(super) fn credentials<'a>(
 }
 
 impl Verifier<'_> {
-    /// The refusal of a certificate, if it is refused: first its chain, then validity from the root down, then its name,
-    /// as BoringSSL and Envoy go about it.
+    /// The refusal of a certificate, if it is refused, in the order in which BoringSSL and Envoy go about it: its
+    /// chain, purpose, revocation from the leaf up, validity from the root down, its name. Whether the key may sign is
+    /// looked at before all that under TLS 1.3, and after it under TLS 1.2 (ssl/tls13_both.cc,
+    /// ssl/handshake_client.cc).
     pub(super) fn refusal(
         &self,
         presented: &WorkloadCredentials,
         conditions: &Conditions,
     ) -> Option<Outcome> {
         let refused = |id| Some(Outcome::refused(id, self.side));
-        if !self.roots.contains(&presented.issuer) {
+        let may_not_sign = presented.key == LeafKey::Rsa2048 && !presented.usage.digital_signature;
+        if may_not_sign && self.version == TlsVersion::V1_3 {
+            return refused(OutcomeId::BadKeyUsage);
+        }
+        if !self.roots.contains(&presented.issuer) || !presented.serves_intermediate {
             return refused(OutcomeId::UntrustedRoot);
+        }
+        let has_purpose = match self.side {
+            Side::Client => presented.usage.server_auth,
+            Side::Server => presented.usage.client_auth,
+        };
+        if !has_purpose {
+            return refused(OutcomeId::BadKeyUsage);
+        }
+        match (self.revocation, presented.revoked) {
+            (Revocation::Expired, _) | (Revocation::WithoutRoot, false) => {
+                return refused(OutcomeId::CrlUnavailable);
+            }
+            (Revocation::Current | Revocation::WithoutRoot, true) => {
+                return refused(OutcomeId::CertificateRevoked);
+            }
+            (Revocation::Unchecked, _) | (Revocation::Current, false) => {}
         }
         let root = conditions
             .credentials
@@ -69,10 +97,14 @@ impl Verifier<'_> {
             }
         }
         match presented.leaf {
-            Validity::Current => self.name_refusal(&presented.identity),
-            Validity::Expired => refused(OutcomeId::CertificateExpired),
-            Validity::NotYetValid => refused(OutcomeId::CertificateNotYetValid),
+            Validity::Current => {}
+            Validity::Expired => return refused(OutcomeId::CertificateExpired),
+            Validity::NotYetValid => return refused(OutcomeId::CertificateNotYetValid),
         }
+        self.name_refusal(&presented.identity).or_else(|| {
+            let is_minded = may_not_sign && self.minds_key_usage;
+            is_minded.then(|| Outcome::refused(OutcomeId::BadKeyUsage, self.side))
+        })
     }
 
     fn name_refusal(&self, identity: &str) -> Option<Outcome> {

@@ -1,6 +1,7 @@
 //! What the client's end makes of a call.
 
 use super::certificate::credentials;
+use super::negotiation::TlsParameters;
 use super::server::{Bytes, Hello, Judge, Server};
 use crate::call::{Call, CallKind, Destination, Payload, PodName};
 use crate::fault::Conditions;
@@ -14,6 +15,7 @@ use crate::istio::topology::Topology;
 use crate::istio::virtual_service::{Routing, Target};
 use crate::istio::workload::Workload;
 use crate::outcome::{Outcome, OutcomeId, Side};
+use crate::pki::Supply;
 use crate::snapshot::OutboundTrafficPolicy;
 
 /// What a sidecar offers for HTTP/1.1 and HTTP/2 requests (istio.alpn), and for TCP.
@@ -35,10 +37,13 @@ impl Caller<'_> {
         let Some(workload) = self.topology.workloads.get(&self.call.from) else {
             return unknown(format!("no workload is named {}", self.call.from));
         };
-        if self.call.kind == CallKind::App
+        if self.call.kind.is_of_application()
             && let Some(outcome) = self.outside_of_the_rules(workload, because)
         {
             return outcome;
+        }
+        if self.call.kind == CallKind::App && self.waits_for_a_secret(workload) {
+            return Outcome::refused(OutcomeId::NoCertificateYet, Side::Client);
         }
         match &self.call.to {
             Destination::Service {
@@ -77,6 +82,26 @@ impl Caller<'_> {
         Some(unknown(format!(
             "{object} configures the client's proxy and is not modelled"
         )))
+    }
+
+    /// A sidecar whose clusters wait for a secret has no listeners yet, so what its application sends is refused at
+    /// its own door.
+    fn waits_for_a_secret(&self, client: &Workload) -> bool {
+        let held = credentials(self.topology, self.conditions, &client.name);
+        let originates_mtls = |service: &Service, port: &ServicePort| {
+            let outbound = self.outbound(client, service, port.port, None);
+            matches!(
+                outbound.map(|it| it.tls),
+                Some(ClientTls::Auto(_) | ClientTls::Fixed(_))
+            )
+        };
+        held.supply != Supply::FULL
+            && client.has_sidecar()
+            && self
+                .topology
+                .services
+                .values()
+                .any(|service| service.ports.iter().any(|port| originates_mtls(service, port)))
     }
 
     fn to_service(
@@ -121,7 +146,7 @@ impl Caller<'_> {
             });
             return NO_ROUTE;
         }
-        if self.call.kind != CallKind::App {
+        if !self.call.kind.is_of_application() {
             return self.each(self.endpoints(service, port), because, |_| self.raw_bytes());
         }
         if !client.has_sidecar() {
@@ -170,7 +195,11 @@ impl Caller<'_> {
             host: service.host.clone(),
             subset: self.call.subset.clone(),
             port: Some(port.port),
+            weight: 0,
         };
+        if self.call.kind == CallKind::Mirrored {
+            return self.copy(client, service, port, because);
+        }
         if self.call.subset.is_some() {
             return self.to_target(client, &plain, port.port, because);
         }
@@ -185,7 +214,9 @@ impl Caller<'_> {
                     "{object} routes the call and {reason}, which is not modelled"
                 ))
             }
-            Some(Routing::To { object, destinations }) => {
+            Some(Routing::To {
+                object, destinations, ..
+            }) => {
                 because.push(Because {
                     object: Some(object.to_string()),
                     rule: RuleId::VirtualServiceRoute,
@@ -195,6 +226,36 @@ impl Caller<'_> {
                     .map(|target| self.to_target(client, target, port.port, because));
                 agreed(outcomes.collect(), "its routes differ")
             }
+        }
+    }
+
+    /// The copy of a call, if a VirtualService asks for one of every call.
+    fn copy(
+        &self,
+        client: &Workload,
+        service: &Service,
+        port: &ServicePort,
+        because: &mut Vec<Because>,
+    ) -> Outcome {
+        let routes = &self.topology.virtual_services;
+        let routing = routes.route(
+            &client.name.namespace,
+            &service.host,
+            port.class,
+            self.call.payload,
+        );
+        let Some(Routing::To { object, mirrors, .. }) = routing else {
+            return unknown("no VirtualService mirrors the call".to_owned());
+        };
+        because.push(Because {
+            object: Some(object.to_string()),
+            rule: RuleId::VirtualServiceMirror,
+        });
+        match mirrors.as_slice() {
+            [mirror] if mirror.is_of_all() => self.to_target(client, &mirror.target, port.port, because),
+            [_] => unknown(format!("{object} mirrors only some calls")),
+            [] => unknown(format!("{object} mirrors no call")),
+            [..] => unknown(format!("{object} mirrors the call to several destinations")),
         }
     }
 
@@ -293,7 +354,7 @@ impl Caller<'_> {
             return NO_ROUTE;
         }
         let dialled = vec![(pod.workload.pod(0), port)];
-        if self.call.kind != CallKind::App {
+        if !self.call.kind.is_of_application() {
             return self.each(dialled, because, |_| self.raw_bytes());
         }
         if client.has_sidecar() {
@@ -330,7 +391,7 @@ impl Caller<'_> {
     /// A host or port that no object declares.
     fn undeclared(&self, client: &Workload) -> Outcome {
         let registry_only = self.topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly;
-        match self.call.kind == CallKind::App && client.has_sidecar() && registry_only {
+        match self.call.kind.is_of_application() && client.has_sidecar() && registry_only {
             true => Outcome::refused(OutcomeId::EgressBlocked, Side::Client),
             false => NO_ROUTE,
         }
@@ -378,6 +439,7 @@ impl Caller<'_> {
             Trust::Mesh => Judge::Mesh {
                 roots: own.bundle.clone(),
                 sans: &tls.sans,
+                revocation: own.revocation,
             },
             Trust::System | Trust::File(_) => Judge::PublicRoots,
         };
@@ -390,28 +452,36 @@ impl Caller<'_> {
             (false, _) => tls.alpn.iter().map(String::as_str).collect(),
         };
         let certificate = (tls.certificate == ClientCertificate::Workload).then_some(own);
-        Bytes::Tls(Hello {
+        let release = self
+            .topology
+            .workloads
+            .get(&self.call.from)
+            .and_then(Workload::proxy_release);
+        let limits = self.conditions.limits(&self.call.from, Side::Client);
+        Bytes::Tls(Box::new(Hello {
             certificate,
             trust,
             alpn,
-        })
+            parameters: TlsParameters::of_client(release, limits),
+        }))
     }
 
     /// What a caller that bypasses its sidecar sends. It judges nobody.
     fn raw_bytes(&self) -> Bytes<'_> {
         let asked: Vec<&str> = self.call.alpn.iter().map(String::as_str).collect();
         let (certificate, usual) = match (self.call.kind, self.call.payload) {
-            (CallKind::App | CallKind::RawPlaintext, _) => return Bytes::Plaintext,
+            (CallKind::App | CallKind::Mirrored | CallKind::RawPlaintext, _) => return Bytes::Plaintext,
             (CallKind::RawTls, _) => (None, Vec::new()),
             (CallKind::RawMtls, Payload::Http) => (Some(self.own()), HTTP_ALPN.to_vec()),
             (CallKind::RawMtls, Payload::Tcp) => (Some(self.own()), TCP_ALPN.to_vec()),
         };
         let alpn = if asked.is_empty() { usual } else { asked };
-        Bytes::Tls(Hello {
+        Bytes::Tls(Box::new(Hello {
             certificate,
             trust: Judge::Nobody,
             alpn,
-        })
+            parameters: TlsParameters::of_raw_caller(),
+        }))
     }
 
     fn own(&self) -> std::borrow::Cow<'_, crate::pki::WorkloadCredentials> {

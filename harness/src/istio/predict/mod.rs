@@ -5,6 +5,7 @@
 
 mod certificate;
 mod client;
+mod negotiation;
 mod server;
 
 use super::RuleId;

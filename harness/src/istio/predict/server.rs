@@ -3,19 +3,20 @@
 use std::borrow::Cow;
 
 use super::certificate::{Names, Verifier, credentials};
+use super::negotiation::{self, TlsParameters};
 use crate::call::Payload;
-use crate::fault::Conditions;
+use crate::fault::{Conditions, Obstacle, TlsVersion};
 use crate::istio::RuleId;
 use crate::istio::policy::{Because, Inbound, InboundChain, InboundGroup, InboundTransport, ListenerClass};
 use crate::istio::topology::Topology;
 use crate::istio::workload::Workload;
 use crate::outcome::{Outcome, OutcomeId, Peers, Side, Transport};
-use crate::pki::{RootName, WorkloadCredentials};
+use crate::pki::{Revocation, RootName, Supply, WorkloadCredentials};
 
 /// Bytes that arrive at a pod port.
 pub(super) enum Bytes<'a> {
     Plaintext,
-    Tls(Hello<'a>),
+    Tls(Box<Hello<'a>>),
 }
 
 /// A TLS client.
@@ -26,6 +27,8 @@ pub(super) struct Hello<'a> {
     pub(super) trust: Judge<'a>,
     /// ALPN protocols it offers, in order.
     pub(super) alpn: Vec<&'a str>,
+    /// The other parameters it offers.
+    pub(super) parameters: TlsParameters<'a>,
 }
 
 /// How a TLS client judges the server.
@@ -36,6 +39,7 @@ pub(super) enum Judge<'a> {
     Mesh {
         roots: Vec<RootName>,
         sans: &'a [String],
+        revocation: Revocation,
     },
     /// By public roots, which never signed a mesh certificate.
     PublicRoots,
@@ -56,6 +60,9 @@ impl Server<'_> {
         if let Some(unknown) = self.outside_of_the_rules(because) {
             return unknown;
         }
+        if let Some(obstacle) = self.conditions.obstacle(&self.workload.name, self.port) {
+            return obstructed(obstacle, bytes);
+        }
         let Some(inbound) = self.topology.inbound(&self.workload.name, self.port) else {
             let object = Some(self.workload.object.to_string());
             because.push(Because {
@@ -69,6 +76,9 @@ impl Server<'_> {
             rule: group_rule(&inbound.group),
         });
         because.extend(inbound.because.iter().cloned());
+        if self.credentials().supply != Supply::FULL {
+            return refused(OutcomeId::NoCertificateYet);
+        }
         let outcome = self.proxy(&inbound, bytes);
         self.authorized(outcome, because)
     }
@@ -201,7 +211,16 @@ impl Server<'_> {
     /// The end that refuses the other's certificate, if one does. The client sees the server's first.
     fn handshake_refusal(&self, hello: &Hello<'_>) -> Option<Outcome> {
         let own = self.credentials();
-        if let Some(refusal) = self.client_refusal(hello, &own) {
+        let parameters = TlsParameters::of_server(
+            self.workload.proxy_release(),
+            self.topology.mesh.min_protocol_version.as_deref() == Some("TLSV1_3"),
+            self.conditions.limits(&self.workload.name, Side::Server),
+        );
+        let version = match negotiation::negotiate(&hello.parameters, &parameters, own.key) {
+            Ok(version) => version,
+            Err(missing) => return Some(missing.refusal()),
+        };
+        if let Some(refusal) = self.client_refusal(hello, &own, version) {
             return Some(refusal);
         }
         let Some(certificate) = &hello.certificate else {
@@ -212,6 +231,9 @@ impl Server<'_> {
             side: Side::Server,
             roots: &own.bundle,
             names: Names::TrustDomains(&trust_domains),
+            revocation: own.revocation,
+            version,
+            minds_key_usage: true,
         };
         verifier.refusal(certificate, self.conditions)
     }
@@ -232,15 +254,27 @@ impl Server<'_> {
         credentials(self.topology, self.conditions, &self.workload.name)
     }
 
-    fn client_refusal(&self, hello: &Hello<'_>, server: &WorkloadCredentials) -> Option<Outcome> {
+    fn client_refusal(
+        &self,
+        hello: &Hello<'_>,
+        server: &WorkloadCredentials,
+        version: TlsVersion,
+    ) -> Option<Outcome> {
         match &hello.trust {
             Judge::Nobody => None,
             Judge::PublicRoots => Some(Outcome::refused(OutcomeId::UntrustedRoot, Side::Client)),
-            Judge::Mesh { roots, sans } => {
+            Judge::Mesh {
+                roots,
+                sans,
+                revocation,
+            } => {
                 let verifier = Verifier {
                     side: Side::Client,
                     roots,
                     names: Names::Exact(sans),
+                    revocation: *revocation,
+                    version,
+                    minds_key_usage: hello.parameters.minds_key_usage,
                 };
                 verifier.refusal(server, self.conditions)
             }
@@ -256,6 +290,19 @@ impl Server<'_> {
         } else {
             delivered
         }
+    }
+}
+
+/// What becomes of bytes that do not reach the pod.
+fn obstructed(obstacle: Obstacle, bytes: &Bytes<'_>) -> Outcome {
+    match (obstacle, bytes) {
+        (Obstacle::Refusal, _) => refused(OutcomeId::ConnectionRefused),
+        (Obstacle::BlackHole, _) => Outcome::of(OutcomeId::ConnectTimeout),
+        (Obstacle::Silence, Bytes::Tls(_)) => Outcome::of(OutcomeId::HandshakeTimeout),
+        (Obstacle::Silence, Bytes::Plaintext) => Outcome::unknown(
+            Vec::new(),
+            "nobody answers the request; how long its caller waits is not known",
+        ),
     }
 }
 

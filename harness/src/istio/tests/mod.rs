@@ -2,6 +2,7 @@
 
 mod auto_mtls;
 mod destination_rule;
+mod faults;
 mod inbound;
 mod injection;
 mod peer_authentication;

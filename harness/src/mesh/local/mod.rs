@@ -5,13 +5,17 @@
 
 mod application;
 mod floor;
+mod load;
 mod observe;
+mod obstacles;
 mod places;
 mod pods;
 mod ports;
+mod quiet;
 #[cfg(test)]
 mod recorded;
 mod resources;
+mod routing;
 mod sidecar;
 
 use std::path::Path;
@@ -19,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::call::{Call, CallKind, Destination, Payload};
+use crate::call::{Call, CallKind, Connections, Destination, Payload, PodName};
 use crate::envoy::xds::ControlPlane;
 use crate::istio::Topology;
 use crate::istio::policy::Discovery;
@@ -28,12 +32,15 @@ use crate::probe::dial::{self, Dial, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
 use crate::snapshot::OutboundTrafficPolicy;
 
-use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tier};
+use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tally, Tier};
 use application::Seen;
 pub use application::{ApplicationError, ApplicationServer, Speaks};
 pub use floor::{Floor, PhaseFloor, floor};
+use load::{Load, Way};
+use obstacles::Obstacles;
 use places::{Places, candidates, front_name, target};
 use pods::Pods;
+use quiet::Owed;
 use resources::Pin;
 
 /// How long a caller waits for its answer. Refusals come within milliseconds; only silence takes this long.
@@ -55,6 +62,7 @@ pub struct LocalMesh {
     authority: Option<Authority>,
     desired: Option<Desired>,
     places: Places,
+    obstacles: Obstacles,
     calls_made: u64,
 }
 
@@ -74,6 +82,7 @@ impl LocalMesh {
             run,
             desired: None,
             places: Places::default(),
+            obstacles: Obstacles::default(),
             calls_made: 0,
         })
     }
@@ -107,7 +116,7 @@ impl LocalMesh {
 
     /// Shows the caller's sidecar only the endpoint the call is about, where there are several.
     fn pin(&mut self, desired: &Desired, call: &Call) {
-        if call.kind != CallKind::App {
+        if !call.kind.is_of_application() {
             return;
         }
         let client = call.from.pod(0);
@@ -117,11 +126,8 @@ impl LocalMesh {
         }
     }
 
-    async fn dial(&mut self, desired: &Desired, call: &Call, nonce: &str) -> Result<Caller, MeshError> {
-        let not_planned = |missing: &str| MeshError::NotPlanned {
-            call: Box::new(call.clone()),
-            missing: missing.to_owned(),
-        };
+    /// Where a call goes; `None` where what it names has no address.
+    fn way(&self, desired: &Desired, call: &Call) -> Result<Option<Way>, MeshError> {
         let server = target(&desired.topology, call);
         let direct = server
             .as_ref()
@@ -134,13 +140,13 @@ impl LocalMesh {
                 .ok_or_else(|| MeshError::UnknownWorkload {
                     workload: call.from.clone(),
                 })?;
-        let through_sidecar = call.kind == CallKind::App && client.has_sidecar();
+        let through_sidecar = call.kind.is_of_application() && client.has_sidecar();
         if !resolves(&desired.topology, call, through_sidecar) {
-            return Ok(unreachable());
+            return Ok(None);
         }
         let address = if through_sidecar {
             let front = self.places.front(&call.from, &front_name(call));
-            front.ok_or_else(|| not_planned("the client's front"))?
+            front.ok_or_else(|| not_planned(call, "the client's front"))?
         } else {
             direct.unwrap_or_else(|| places::NOWHERE.into())
         };
@@ -150,6 +156,22 @@ impl LocalMesh {
             }
             other => other.authority(&desired.topology.mesh.cluster_domain),
         };
+        Ok(Some(Way { address, authority }))
+    }
+
+    /// Where the requests of a load go; to no listener where what the call names has no address.
+    fn way_of_load(&self, call: &Call) -> Result<Way, MeshError> {
+        let desired = self.desired.as_ref().ok_or_else(|| unplanned(call))?;
+        Ok(self.way(desired, call)?.unwrap_or_else(|| Way {
+            address: places::NOWHERE.into(),
+            authority: call.to.authority(&desired.topology.mesh.cluster_domain),
+        }))
+    }
+
+    async fn dial(&mut self, desired: &Desired, call: &Call, nonce: &str) -> Result<Caller, MeshError> {
+        let Some(Way { address, authority }) = self.way(desired, call)? else {
+            return Ok(unreachable());
+        };
         let dial = Dial {
             address,
             authority: &authority,
@@ -158,7 +180,7 @@ impl LocalMesh {
             timeout: CALL_TIMEOUT,
         };
         Ok(match call.kind {
-            CallKind::App | CallKind::RawPlaintext => dial::plaintext(&dial).await?,
+            CallKind::App | CallKind::Mirrored | CallKind::RawPlaintext => dial::plaintext(&dial).await?,
             CallKind::RawTls => {
                 let offer = TlsOffer {
                     alpn: call.alpn.clone(),
@@ -170,7 +192,7 @@ impl LocalMesh {
                 let authority = self
                     .authority
                     .as_mut()
-                    .ok_or_else(|| not_planned("a certificate authority"))?;
+                    .ok_or_else(|| not_planned(call, "a certificate authority"))?;
                 let offer = TlsOffer {
                     identity: Some(authority.issue(&desired.conditions.credentials, &call.from)?),
                     alpn: alpn_of_a_sidecar(call),
@@ -183,19 +205,39 @@ impl LocalMesh {
 
     async fn observe(&mut self, desired: &Desired, call: &Call) -> Result<Evidence, MeshError> {
         let nonce = self.next_nonce();
-        let client = (call.kind == CallKind::App).then(|| call.from.pod(0));
+        let client = call.kind.is_of_application().then(|| call.from.pod(0));
         let server = target(&desired.topology, call);
         let server_pod = server.as_ref().map(|(pod, _)| pod.clone());
         self.pods.drain_applications();
         let ends = [client.as_ref(), server_pod.as_ref()];
+        let copies = routing::copies(&desired.topology, call);
+        let marks = match copies {
+            Some(_) => Some(quiet::mark(self.pods.sidecars_mut()).await?),
+            None => None,
+        };
         let before = self.pods.mark(ends).await?;
         // The pin; the proxy took it in while it was asked for its counters.
         self.pods.in_force(&self.control).await?;
-        let caller = self.dial(desired, call, &nonce).await?;
+        let mut caller = self.dial(desired, call, &nonce).await?;
+        let mut cluster = None;
+        if let (Some(copies), Some(marks)) = (copies, marks) {
+            // Nobody waits for a copy, so it may come to its end after the call has.
+            let owed = Owed::of_copies(call, copies.clusters, desired.connections);
+            quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
+            cluster = Some(copies.cluster_of_call);
+        }
+        if call.kind == CallKind::Mirrored {
+            // Of its copy a caller sees nothing.
+            caller = Caller::default();
+        }
         let mut gathered = self
             .pods
-            .gather(&caller, ends, before, desired.reuse_connections)
+            .gather(&caller, ends, before, desired.connections, cluster.as_deref())
             .await?;
+        if let (CallKind::Mirrored, Some(client)) = (call.kind, &mut gathered.client) {
+            // They are of the call itself; of copies Envoy logs nothing.
+            client.access_log.clear();
+        }
         if gathered.incomplete.is_some() {
             self.run.check_room()?;
         }
@@ -204,7 +246,11 @@ impl LocalMesh {
             server.accepted_trust_domains = desired.topology.trust_domains();
         }
         let seen = self.pods.drain_applications();
-        let application = seen.into_iter().find(|seen| is_of_call(seen, &nonce));
+        // A call and its copy carry the same nonce.
+        let is_there = |pod: &PodName| cluster.is_none() || server_pod.as_ref() == Some(pod);
+        let application = seen
+            .into_iter()
+            .find(|(pod, seen)| is_of_call(seen, &nonce) && is_there(pod));
         Ok(Evidence {
             kind: call.kind,
             payload: call.payload,
@@ -212,7 +258,7 @@ impl LocalMesh {
             instruments: gathered.instruments(),
             client_proxy: gathered.client,
             server_proxy: gathered.server,
-            application: application.map(|seen| seen.application),
+            application: application.map(|(_, seen)| seen.application),
             incomplete: gathered.incomplete,
         })
     }
@@ -225,18 +271,71 @@ impl Mesh for LocalMesh {
     }
 
     async fn apply(&mut self, desired: Desired) -> Result<(), MeshError> {
+        // Connections that were kept open are closed by the change, and logged when they are.
+        let kept_open = self.desired.as_ref().is_some_and(|before| {
+            before.connections == Connections::Reuse && desired.connections != Connections::Reuse
+        });
+        let marks = match kept_open {
+            true => Some(quiet::mark(self.pods.sidecars_mut()).await?),
+            false => None,
+        };
         self.pods.replace(&self.control, &desired).await?;
         let authority = self
             .authority
             .get_or_insert_with(|| Authority::new(&desired.topology.mesh.trust_domain));
         self.pods
             .push_secrets(&self.control, authority, &desired.conditions)?;
-        self.places = self.pods.places(&desired)?;
+        let detours = self.obstacles.detours(&desired.conditions).await;
+        self.places = Places {
+            detours: detours.map_err(|source| MeshError::Obstacle { source })?,
+            ..self.pods.places(&desired)?
+        };
         self.pods.push(&self.control, &desired, &self.places);
         self.pods.in_force(&self.control).await?;
         self.pods.left().await;
+        if let Some(marks) = marks {
+            let owed = Owed::of(&[], desired.connections, &desired.topology);
+            quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
+        }
         self.desired = Some(desired);
         Ok(())
+    }
+
+    async fn apply_under_load(
+        &mut self,
+        states: Vec<Desired>,
+        load: &[Call],
+    ) -> Result<Vec<Vec<Tally>>, MeshError> {
+        let mut states = states.into_iter();
+        let Some(first) = states.next() else {
+            return Ok(Vec::new());
+        };
+        let connections = first.connections;
+        self.apply(first).await?;
+        let mut calls = Vec::new();
+        for call in load {
+            if let Some(desired) = self.desired.take() {
+                self.pin(&desired, call);
+                self.desired = Some(desired);
+            }
+            calls.push((call.clone(), self.way_of_load(call)?));
+        }
+        self.pods.in_force(&self.control).await?;
+        let marks = quiet::mark(self.pods.sidecars_mut()).await?;
+        let mut load = Load::start(calls, connections);
+        load.enough().await?;
+        for state in states {
+            load.change();
+            self.apply(state).await?;
+            load.in_force(|call| self.way_of_load(call))?;
+            load.enough().await?;
+        }
+        let tallies = load.end().await?;
+        if let Some(desired) = &self.desired {
+            let owed = Owed::of(&tallies, connections, &desired.topology);
+            quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
+        }
+        Ok(tallies.into_iter().map(|(_, tallies)| tallies).collect())
     }
 
     async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError> {
@@ -305,9 +404,13 @@ fn resolves(topology: &Topology, call: &Call, through_sidecar: bool) -> bool {
 }
 
 fn unplanned(call: &Call) -> MeshError {
+    not_planned(call, "a desired state")
+}
+
+fn not_planned(call: &Call, missing: &str) -> MeshError {
     MeshError::NotPlanned {
         call: Box::new(call.clone()),
-        missing: "a desired state".to_owned(),
+        missing: missing.to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::call::Connections;
 use crate::envoy::logs::{Line, Log, debug_message};
 use crate::mesh::MeshError;
 use crate::probe::evidence::{Caller, Connect, ProxyEvidence};
@@ -58,10 +59,7 @@ impl Seen {
             return Ok(());
         };
         let stats = sidecar.admin.stats_of_calls().await?;
-        self.open = stats
-            .get(&format!("{LISTENER}downstream_cx_active"))
-            .copied()
-            .unwrap_or_default();
+        self.open = open(&stats);
         self.stats = difference(&stats, &before.stats);
         self.take_in(sidecar);
         Ok(())
@@ -95,20 +93,26 @@ impl Seen {
         );
     }
 
+    /// Connections this end tried that nobody accepted, or nobody but the system.
+    fn never_arrived(&self) -> i64 {
+        let refused = self
+            .debug
+            .iter()
+            .filter(|line| line.contains("delayed connect error"));
+        i64::try_from(refused.count()).unwrap_or(i64::MAX) + self.count(".upstream_cx_connect_timeout")
+    }
+
+    /// Drops what was counted for other outbound clusters than this one.
+    fn keep_cluster(&mut self, cluster: Option<&str>) {
+        let Some(cluster) = cluster else { return };
+        let own = format!("cluster.{cluster};.");
+        self.stats
+            .retain(|name, _| !name.starts_with("cluster.outbound") || name.starts_with(&own));
+    }
+
     fn count(&self, suffix: &str) -> i64 {
         let matching = self.stats.iter().filter(|(name, _)| name.ends_with(suffix));
         matching.map(|(_, count)| count).sum()
-    }
-
-    /// Inbound connections the listener took, with or without a chain for them.
-    fn accepted(&self) -> i64 {
-        let counter = |name: &str| {
-            self.stats
-                .get(&format!("{LISTENER}{name}"))
-                .copied()
-                .unwrap_or_default()
-        };
-        counter("downstream_cx_total") + counter("no_filter_chain_match")
     }
 
     fn evidence(self, sidecar: &Sidecar) -> ProxyEvidence {
@@ -151,12 +155,14 @@ impl Gathered {
     }
 }
 
-/// Waits for the evidence of a call that `caller` is done with.
+/// Waits for the evidence of a call that `caller` is done with. Where the client's sidecar sends to others besides,
+/// `cluster` is the one that the call is about.
 pub(super) async fn gather(
     caller: &Caller,
     mut client: End<'_>,
     mut server: End<'_>,
-    reuse_connections: bool,
+    connections: Connections,
+    cluster: Option<&str>,
 ) -> Result<Gathered, MeshError> {
     let started = tokio::time::Instant::now();
     let (mut client_seen, mut server_seen) = (Seen::default(), Seen::default());
@@ -165,7 +171,7 @@ pub(super) async fn gather(
         // Counters are asked for once the logs are there, or when they may never be: asking costs more than reading.
         let logged = client_seen.read(&mut client, |seen| !seen.requests.is_empty())
             & server_seen.read(&mut server, |seen| {
-                !seen.listener.is_empty() || (reuse_connections && !seen.requests.is_empty())
+                !seen.listener.is_empty() || (connections == Connections::Reuse && !seen.requests.is_empty())
             });
         if !logged && asked.elapsed() < ASK_ANYWAY {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -173,13 +179,14 @@ pub(super) async fn gather(
         }
         asked = tokio::time::Instant::now();
         tokio::try_join!(client_seen.look(&mut client), server_seen.look(&mut server))?;
+        client_seen.keep_cluster(cluster);
         let waited = started.elapsed();
         let missing = missing(
             caller,
             client.is_some().then_some(&client_seen),
             server.is_some().then_some(&server_seen),
             waited > ACCEPT_GRACE,
-            reuse_connections,
+            connections,
         );
         match missing {
             None => break None,
@@ -214,9 +221,10 @@ fn missing(
     client: Option<&Seen>,
     server: Option<&Seen>,
     grace_is_over: bool,
-    reuse_connections: bool,
+    connections: Connections,
 ) -> Option<String> {
-    if caller.connect == Connect::Unreachable {
+    // What was refused at its own door has reached no proxy.
+    if matches!(caller.connect, Connect::Unreachable | Connect::Refused) {
         return None;
     }
     if let Some(client) = client
@@ -226,23 +234,38 @@ fn missing(
     }
     let server = server?;
     // A connection that is kept open is not logged yet; the request's own line is.
-    if reuse_connections {
+    if connections == Connections::Reuse {
         let owed = is_answered(caller) && server.requests.is_empty();
         return owed.then(|| "the server sidecar's access log line".to_owned());
     }
     if server.open > 0 {
         return Some("the server sidecar's connections to close".to_owned());
     }
-    let accepted = server.accepted();
+    let accepted = accepted(&server.stats);
     let logged = i64::try_from(server.listener.len()).unwrap_or(i64::MAX);
     if logged < accepted {
         return Some("the server sidecar's listener log lines".to_owned());
     }
     let sent = client.map_or_else(
         || i64::from(caller.connect == Connect::Connected),
-        |client| client.count(".upstream_cx_total"),
+        |client| client.count(".upstream_cx_total") - client.never_arrived(),
     );
     (accepted < sent && !grace_is_over).then(|| "the server sidecar to accept".to_owned())
+}
+
+/// Inbound connections the listener took, with or without a chain for them.
+pub(super) fn accepted(stats: &BTreeMap<String, i64>) -> i64 {
+    of_listener(stats, "downstream_cx_total") + of_listener(stats, "no_filter_chain_match")
+}
+
+/// Inbound connections that are open.
+pub(super) fn open(stats: &BTreeMap<String, i64>) -> i64 {
+    of_listener(stats, "downstream_cx_active")
+}
+
+fn of_listener(stats: &BTreeMap<String, i64>, counter: &str) -> i64 {
+    let found = stats.get(&format!("{LISTENER}{counter}"));
+    found.copied().unwrap_or_default()
 }
 
 fn difference(now: &BTreeMap<String, i64>, before: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {

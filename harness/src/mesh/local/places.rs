@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::routing::routed;
 use crate::call::{Call, Destination, PodName, WorkloadName};
 use crate::envoy::config::Front;
 use crate::istio::Topology;
@@ -14,6 +15,9 @@ pub(super) type PodPort = (PodName, u16);
 /// a pod a port on which nobody listens.
 pub(super) const NOWHERE: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
 
+/// Where connections to pods go that an obstacle stands before, by workload and port; `None` for all ports.
+pub(super) type Detours = BTreeMap<WorkloadName, BTreeMap<Option<u16>, SocketAddr>>;
+
 /// Addresses of applications and of the sidecars in front of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Places {
@@ -23,6 +27,8 @@ pub(super) struct Places {
     pub(super) sidecars: BTreeMap<PodPort, SocketAddr>,
     /// Where a client's sidecar takes in what its application sends, by client and front name.
     pub(super) fronts: BTreeMap<(PodName, String), SocketAddr>,
+    /// Where connections go instead, before any of the above is asked.
+    pub(super) detours: Detours,
 }
 
 impl Places {
@@ -41,6 +47,9 @@ impl Places {
 
     /// Where bytes for a pod's port go: to its sidecar if it has one, else straight to the application.
     pub(super) fn reach(&self, topology: &Topology, pod: &PodName, port: u16) -> Option<SocketAddr> {
+        if let Some(detour) = self.detour(pod, port) {
+            return Some(detour);
+        }
         let key = (pod.clone(), port);
         let has_sidecar = topology
             .workloads
@@ -51,6 +60,11 @@ impl Places {
         } else {
             self.application(topology, pod, port)
         }
+    }
+
+    fn detour(&self, pod: &PodName, port: u16) -> Option<SocketAddr> {
+        let ports = self.detours.get(&pod.workload)?;
+        ports.get(&Some(port)).or_else(|| ports.get(&None)).copied()
     }
 
     /// Where the application behind a pod's port listens: nowhere if it does not.
@@ -66,6 +80,10 @@ impl Places {
 
 /// The pods and ports that may answer a call, in a stable order. Several for a Service with several endpoints.
 pub(super) fn candidates(topology: &Topology, call: &Call) -> Vec<PodPort> {
+    if let Some(routed) = routed(topology, call) {
+        let endpoints = routed.endpoints.into_iter();
+        return endpoints.map(|endpoint| (endpoint.pod, endpoint.port)).collect();
+    }
     match &call.to {
         Destination::Service {
             namespace,

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use semver::Version;
 use tokio::task::JoinSet;
 
-use crate::call::PodName;
+use crate::call::{Connections, PodName};
 use crate::envoy::binary::{EnvoyBinary, Store};
 use crate::envoy::config;
 use crate::envoy::xds::ControlPlane;
@@ -17,7 +17,7 @@ use crate::fault::Conditions;
 use crate::istio::policy::ListenerClass;
 use crate::istio::{Topology, Workload};
 use crate::mesh::{Component, Desired, MeshError, Settings};
-use crate::pki::Authority;
+use crate::pki::{Authority, Supply};
 use crate::probe::evidence::Caller;
 
 use super::application::{ApplicationServer, Seen, Speaks};
@@ -30,6 +30,8 @@ use super::sidecar::Sidecar;
 struct Pod {
     /// What it was made from; a change makes a new pod.
     made_from: Workload,
+    /// The secrets it got; to be without one it has to be new.
+    supply: Supply,
     applications: BTreeMap<u16, ApplicationServer>,
     sidecar: Option<Sidecar>,
 }
@@ -83,6 +85,7 @@ impl Pods {
                 wanted
                     .get(*name)
                     .is_none_or(|workload| **workload != pod.made_from)
+                    || supply(&desired.conditions, name).lacks_of(pod.supply)
             })
             .map(|(name, _)| name.clone())
             .collect();
@@ -106,6 +109,7 @@ impl Pods {
             let made_from = workload.clone();
             let pod = Pod {
                 made_from,
+                supply: supply(&desired.conditions, &name),
                 applications: BTreeMap::new(),
                 sidecar,
             };
@@ -191,7 +195,8 @@ impl Pods {
         for (name, pod) in &mut self.pods {
             if let Some(sidecar) = &mut pod.sidecar {
                 let issued = authority.issue(&conditions.credentials, &name.workload)?;
-                sidecar.push_secrets(control, &issued, &system_roots);
+                pod.supply = supply(conditions, name);
+                sidecar.push_secrets(control, &issued, &system_roots, pod.supply);
             }
         }
         Ok(())
@@ -266,9 +271,12 @@ impl Pods {
     }
 
     /// What applications saw since the last look.
-    pub(super) fn drain_applications(&self) -> Vec<Seen> {
-        let applications = self.pods.values().flat_map(|pod| pod.applications.values());
-        applications.flat_map(ApplicationServer::drain).collect()
+    pub(super) fn drain_applications(&self) -> Vec<(PodName, Seen)> {
+        let of_pod = |(name, pod): (&PodName, &Pod)| {
+            let seen = pod.applications.values().flat_map(ApplicationServer::drain);
+            seen.map(|seen| (name.clone(), seen)).collect::<Vec<_>>()
+        };
+        self.pods.iter().flat_map(of_pod).collect()
     }
 
     /// Marks the present at both ends of a call.
@@ -287,11 +295,12 @@ impl Pods {
         caller: &Caller,
         ends: [Option<&PodName>; 2],
         [client_before, server_before]: [Option<Before>; 2],
-        reuse_connections: bool,
+        connections: Connections,
+        cluster: Option<&str>,
     ) -> Result<Gathered, MeshError> {
         let [client, server] = self.ends(ends);
         let (client, server) = (client.zip(client_before), server.zip(server_before));
-        observe::gather(caller, client, server, reuse_connections).await
+        observe::gather(caller, client, server, connections, cluster).await
     }
 
     /// The sidecars at both ends of a call; a pod that calls itself has one, and it is the client's.
@@ -302,6 +311,12 @@ impl Pods {
             .filter_map(|(name, pod)| Some((name, pod.sidecar.as_mut()?)))
             .collect();
         [client, server].map(|pod| sidecars.remove(pod?))
+    }
+
+    /// Every sidecar that runs.
+    pub(super) fn sidecars_mut(&mut self) -> impl Iterator<Item = (&PodName, &mut Sidecar)> {
+        let pods = self.pods.iter_mut();
+        pods.filter_map(|(name, pod)| Some((name, pod.sidecar.as_mut()?)))
     }
 
     #[cfg(test)]
@@ -369,7 +384,7 @@ impl Pod {
         pin: Option<&Pin>,
     ) {
         if let Some(sidecar) = &mut self.sidecar {
-            let instruments = sidecar.instruments(desired.reuse_connections);
+            let instruments = sidecar.instruments(desired.connections);
             let resources = resources::resources(desired, name, places, pin, &instruments);
             sidecar.push(control, resources);
         }
@@ -389,6 +404,12 @@ impl Pod {
             }
         });
     }
+}
+
+/// The secrets that reach a pod.
+fn supply(conditions: &Conditions, pod: &PodName) -> Supply {
+    let held = conditions.credentials.workloads.get(&pod.workload);
+    held.map_or(Supply::FULL, |held| held.supply)
 }
 
 /// What the application behind a pod port speaks. HTTP says what is inside; `tcp` says nothing about it.

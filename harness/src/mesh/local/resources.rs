@@ -1,12 +1,13 @@
 //! Everything one sidecar is told, from policy and places.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::call::{Call, CallKind, Destination, PodName, WorkloadName};
-use crate::envoy::config::{self, Acceptance, Front, Instruments, Resources, Target};
+use crate::call::{Call, Destination, PodName, WorkloadName};
+use crate::envoy::config::{self, Acceptance, Front, Instruments, Resources, Routed, Target};
 use crate::istio::Topology;
-use crate::istio::policy::{Discovery, Inbound, ListenerClass, Outbound};
+use crate::istio::policy::{Discovery, Inbound, ListenerClass, Outbound, Route};
 use crate::mesh::Desired;
+use crate::outcome::Side;
 use crate::snapshot::OutboundTrafficPolicy;
 
 use super::places::{NOWHERE, Places, candidates, front_name, target};
@@ -27,6 +28,14 @@ pub(super) fn resources(
     instruments: &Instruments,
 ) -> Resources {
     let topology = &*desired.topology;
+    let limits = |end| {
+        let limits = desired.conditions.limits(&pod.workload, end);
+        limits.cloned().unwrap_or_default()
+    };
+    let instruments = &Instruments {
+        limits: limits(Side::Client),
+        ..instruments.clone()
+    };
     let mut told = Resources {
         clusters: vec![
             config::blackhole(),
@@ -38,6 +47,7 @@ pub(super) fn resources(
     let acceptance = Acceptance {
         trust_domains: topology.trust_domains(),
         only_tls_1_3: topology.mesh.min_protocol_version.as_deref() == Some("TLSV1_3"),
+        limits: limits(Side::Server),
     };
     for inbound in inbounds(desired, &pod.workload) {
         let Some(front) = places.inbound_front(topology, pod, inbound.port) else {
@@ -67,7 +77,10 @@ pub(super) fn resources(
             }));
         }
     }
-    told.routes = config::routes(&outbounds, &pod.workload.namespace, allows_any(topology));
+    let routed = outbounds
+        .iter()
+        .map(|outbound| (outbound, routed(topology, &pod.workload, outbound)));
+    told.routes = config::routes(routed, &pod.workload.namespace, allows_any(topology));
     if pod.ordinal == 0 {
         told.listeners
             .extend(fronts(desired, &pod.workload, &outbounds, places, instruments));
@@ -105,7 +118,7 @@ fn inbounds(desired: &Desired, workload: &WorkloadName) -> Vec<Inbound> {
         .collect()
 }
 
-/// One cluster per Service port, as istiod sends them, and one per subset that a planned call names.
+/// One cluster per Service port, as istiod sends them, and one per subset that a planned call or a route names.
 fn outbounds(desired: &Desired, client: &WorkloadName) -> Vec<Outbound> {
     let topology = &*desired.topology;
     let whole = topology.services.values().flat_map(|service| {
@@ -114,23 +127,48 @@ fn outbounds(desired: &Desired, client: &WorkloadName) -> Vec<Outbound> {
             .iter()
             .filter_map(|port| topology.outbound(client, &service.namespace, &service.name, port.port, None))
     });
-    let subsets: BTreeSet<(&String, &String, u16, &String)> = calls_of(desired, client)
-        .filter_map(|call| match (&call.to, &call.subset) {
-            (
-                Destination::Service {
-                    namespace,
-                    name,
-                    port,
-                },
-                Some(subset),
-            ) => Some((namespace, name, *port, subset)),
-            _ => None,
-        })
-        .collect();
-    let subsets = subsets.into_iter().filter_map(|(namespace, name, port, subset)| {
-        topology.outbound(client, namespace, name, port, Some(subset))
+    let mut outbounds: Vec<Outbound> = whole.collect();
+    let called = calls_of(desired, client).filter_map(|call| match (&call.to, &call.subset) {
+        (
+            Destination::Service {
+                namespace,
+                name,
+                port,
+            },
+            Some(subset),
+        ) => topology.outbound(client, namespace, name, *port, Some(subset)),
+        _ => None,
     });
-    whole.chain(subsets).collect()
+    let routes = outbounds
+        .iter()
+        .filter_map(|outbound| route(topology, client, outbound));
+    let routed = routes.flat_map(|route| {
+        let destinations = route.destinations.into_iter().map(|(to, _)| to);
+        destinations.chain(route.mirrors.into_iter().map(|mirror| mirror.to))
+    });
+    let routed = routed
+        .filter(|to| to.subset.is_some())
+        .filter_map(|to| topology.routed(client, &to));
+    let subsets: BTreeMap<String, Outbound> = called
+        .chain(routed)
+        .map(|outbound| (outbound.cluster_name(), outbound))
+        .collect();
+    outbounds.extend(subsets.into_values());
+    outbounds
+}
+
+fn route(topology: &Topology, client: &WorkloadName, outbound: &Outbound) -> Option<Route> {
+    topology.route(client, &outbound.namespace, &outbound.service, outbound.port)
+}
+
+/// Where a VirtualService sends requests; the table of a subset leads to that subset.
+fn routed(topology: &Topology, client: &WorkloadName, outbound: &Outbound) -> Option<Routed> {
+    let route = route(topology, client, outbound).filter(|_| outbound.subset.is_none())?;
+    let first = route.destinations.first();
+    Some(Routed {
+        first: first.and_then(|(to, _)| topology.routed(client, to)),
+        route,
+    })
 }
 
 /// The names of the fronts through which the calls of a workload leave.
@@ -142,7 +180,7 @@ fn calls_of<'a>(desired: &'a Desired, client: &'a WorkloadName) -> impl Iterator
     desired
         .calls
         .iter()
-        .filter(move |call| call.kind == CallKind::App && call.from == *client)
+        .filter(move |call| call.kind.is_of_application() && call.from == *client)
 }
 
 fn fronts<'a>(

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::call::PodName;
+use crate::call::{Connections, PodName};
 use crate::envoy::AdminError;
 use crate::envoy::admin::Admin;
 use crate::envoy::binary::EnvoyBinary;
@@ -16,8 +16,9 @@ use crate::envoy::config::{
 use crate::envoy::logs::Tail;
 use crate::envoy::process::{EnvoyProcess, Files};
 use crate::envoy::xds::ControlPlane;
+use crate::fault::TlsLimits;
 use crate::mesh::MeshError;
-use crate::pki::Issued;
+use crate::pki::{Issued, Supply};
 
 use super::ports::Ports;
 
@@ -42,6 +43,8 @@ pub(super) struct Sidecar {
     process: EnvoyProcess,
     /// What it was told and has not been seen to follow yet.
     told: Told,
+    /// The secrets it deliberately does not get.
+    withheld: Vec<String>,
 }
 
 /// What is new to a sidecar.
@@ -80,6 +83,7 @@ impl Sidecar {
             ports: Ports::default(),
             process,
             told: Told::default(),
+            withheld: Vec::new(),
         })
     }
 
@@ -87,10 +91,11 @@ impl Sidecar {
         self.process.id()
     }
 
-    pub(super) fn instruments(&self, reuse_connections: bool) -> Instruments {
+    pub(super) fn instruments(&self, connections: Connections) -> Instruments {
         Instruments {
             access_log: self.process.files().access_log.clone(),
-            reuse_connections,
+            limits: TlsLimits::default(),
+            connections,
         }
     }
 
@@ -111,15 +116,32 @@ impl Sidecar {
 
     /// Hands the sidecar its certificate, its roots, and those of the operating system: a rule with TLS mode SIMPLE asks
     /// for them, and its cluster warms until they come.
-    pub(super) fn push_secrets(&mut self, control: &ControlPlane, issued: &Issued, system_roots: &str) {
+    ///
+    /// What `supply` lacks it does not get, and does not hold: a pod that held it is made anew.
+    pub(super) fn push_secrets(
+        &mut self,
+        control: &ControlPlane,
+        issued: &Issued,
+        system_roots: &str,
+        supply: Supply,
+    ) {
         let certificate = certificate_secret(
             WORKLOAD_SECRET,
             &issued.certificate_chain,
             issued.private_key.pem(),
         );
-        let roots = validation_secret(ROOT_SECRET, &issued.trust_bundle);
-        let system = validation_secret(SYSTEM_ROOTS_SECRET, system_roots);
-        for secret in [certificate, roots, system] {
+        let roots = validation_secret(ROOT_SECRET, &issued.trust_bundle, &issued.revocation_lists);
+        let system = validation_secret(SYSTEM_ROOTS_SECRET, system_roots, "");
+        self.withheld.clear();
+        for (secret, is_supplied) in [
+            (certificate, supply.certificate),
+            (roots, supply.roots),
+            (system, true),
+        ] {
+            if !is_supplied {
+                self.withheld.push(secret.name);
+                continue;
+            }
             let is_new = control.push_secret(&self.node, secret);
             self.told.anything |= is_new;
             self.told.warms |= is_new;
@@ -133,6 +155,9 @@ impl Sidecar {
             return Ok(());
         }
         let deadline = tokio::time::Instant::now() + IN_FORCE_DEADLINE;
+        if !self.withheld.is_empty() {
+            return self.waits_for_secrets(control, deadline).await;
+        }
         self.acknowledged(control, deadline).await?;
         // Endpoints and routes of clusters and listeners that stay are in force before Envoy acknowledges them: its
         // main thread posts them to the worker first, and the worker takes posts before connections.
@@ -156,6 +181,33 @@ impl Sidecar {
             self.process.check_alive()?;
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Waits until the sidecar waits: it has taken in its clusters, and they ask for the secrets that are withheld.
+    /// Until those come, Envoy does not even ask for listeners, so none of its ports is open.
+    async fn waits_for_secrets(
+        &mut self,
+        control: &ControlPlane,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), MeshError> {
+        loop {
+            let took_clusters = !control.pending(&self.node).iter().any(|kind| kind == "Cluster");
+            // The admin socket is there before anything is asked of the control plane.
+            if took_clusters && self.asks_for_withheld().await? {
+                // What it was told stays new to it: it takes it in once it has its secrets.
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(self.not_in_force(format!("it to ask for the secrets {:?}", self.withheld)));
+            }
+            self.process.check_alive()?;
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn asks_for_withheld(&self) -> Result<bool, AdminError> {
+        let warming = self.admin.secrets().await?.warming;
+        Ok(self.withheld.iter().all(|name| warming.contains(name)))
     }
 
     /// Secrets it uses in an older version than it was told: an acknowledged secret is not yet one in use.

@@ -51,8 +51,8 @@ pub(super) fn connection_refused(facts: &Facts<'_>) -> Option<Outcome> {
     }
 }
 
-/// Time ran out. A proxy cannot tell a dropped SYN from a silent TLS port; a caller that dialled itself, or the
-/// server's end, can.
+/// Time ran out. A proxy's access log does not tell a dropped SYN from a silent TLS port; its connection debug log, a
+/// caller that dialled itself, or the server's end does.
 pub(super) fn timed_out(facts: &Facts<'_>) -> Option<Outcome> {
     use OutcomeId::{ConnectTimeout, HandshakeTimeout};
     let caller = &facts.evidence.caller;
@@ -72,16 +72,30 @@ pub(super) fn timed_out(facts: &Facts<'_>) -> Option<Outcome> {
                 .as_deref()
                 .is_some_and(|details| details.contains("{connection_timeout}"))
         });
-    gave_up.then(|| {
-        if accepted_by_server(facts) {
-            Outcome::of(HandshakeTimeout)
-        } else {
-            Outcome::unknown(
-                vec![HandshakeTimeout, ConnectTimeout],
-                "to the client's Envoy a dropped SYN and a silent TLS port look the same, and the server's end showed nothing",
-            )
-        }
+    gave_up.then(|| match came_up(facts) {
+        _ if accepted_by_server(facts) => Outcome::of(HandshakeTimeout),
+        Some(true) => Outcome::of(HandshakeTimeout),
+        Some(false) => Outcome::of(ConnectTimeout),
+        None => Outcome::unknown(
+            vec![HandshakeTimeout, ConnectTimeout],
+            "in an access log a dropped SYN and a silent TLS port look the same, the connection debug log, which says \
+             whether TCP came up, is not there, and the server's end showed nothing",
+        ),
     })
+}
+
+/// Whether the client's connections came up in TCP, as its connection debug log says; `None` where it does not, or
+/// attempts differ.
+fn came_up(facts: &Facts<'_>) -> Option<bool> {
+    let log = &facts.client.proxy?.debug_log;
+    let tried = log.iter().filter(|line| line.contains("connecting to")).count();
+    let connected = log.iter().filter(|line| line.ends_with("] connected")).count();
+    match connected {
+        _ if tried == 0 => None,
+        0 => Some(false),
+        all if all == tried => Some(true),
+        _ => None,
+    }
 }
 
 /// The server's end reset the connection and nothing names a better reason, with all evidence in.

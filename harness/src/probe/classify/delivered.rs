@@ -36,10 +36,10 @@ pub(super) fn transport(facts: &Facts<'_>) -> Result<Transport, Disagreement> {
         })
     };
     let certificate_offered = facts.evidence.kind != CallKind::RawTls;
+    // Of copies no log says whom the client saw; but it ends its handshake only after it has judged the server.
+    let server_judged = facts.evidence.kind == CallKind::Mirrored || server_identity(facts).is_some();
     match (client_view(facts), server_view(facts)) {
-        (Some(true), ServerView::Identified) if certificate_offered && server_identity(facts).is_some() => {
-            Ok(Transport::Mtls)
-        }
+        (Some(true), ServerView::Identified) if certificate_offered && server_judged => Ok(Transport::Mtls),
         (Some(true), ServerView::Identified) => undecided(
             &[Mtls, Tls],
             "only the server shows that the peer was authenticated",
@@ -69,6 +69,7 @@ enum Answer {
     Error,
 }
 
+/// Of a copy there is no answer to see, and it arrived if the application saw it.
 /// Over TCP a line proves nothing by itself (an HTTP connection manager answers `400` to it): the application must
 /// have seen the call.
 fn answer(facts: &Facts<'_>) -> Option<Answer> {
@@ -82,6 +83,10 @@ fn answer(facts: &Facts<'_>) -> Option<Answer> {
         return http.from_application.then_some(answer);
     }
     let application = facts.evidence.application.as_ref()?;
+    if facts.evidence.kind == CallKind::Mirrored {
+        // What it answered is thrown away.
+        return (application.requests > 0).then_some(Answer::Good);
+    }
     (tcp.is_some() && application.requests > 0 && application.saw == Bytes::Line).then_some(Answer::Good)
 }
 
@@ -90,8 +95,8 @@ fn client_view(facts: &Facts<'_>) -> Option<bool> {
     match facts.evidence.kind {
         CallKind::RawPlaintext => Some(false),
         CallKind::RawTls | CallKind::RawMtls => Some(true),
-        CallKind::App if facts.evidence.client_proxy.is_none() => Some(false),
-        CallKind::App => facts
+        CallKind::App | CallKind::Mirrored if facts.evidence.client_proxy.is_none() => Some(false),
+        CallKind::App | CallKind::Mirrored => facts
             .client_entries()
             .iter()
             .find(|entry| entry.up_fail.is_none())

@@ -44,7 +44,7 @@ impl<'a> Facts<'a> {
 
     /// Whether the caller dialled the server itself, so that what it saw of TCP is about the server.
     pub(super) fn dialled_directly(&self) -> bool {
-        self.evidence.kind != CallKind::App || self.evidence.client_proxy.is_none()
+        !self.evidence.kind.is_of_application() || self.evidence.client_proxy.is_none()
     }
 
     /// Entries of the client sidecar's access log.
@@ -72,8 +72,8 @@ impl<'a> Facts<'a> {
         match self.evidence.kind {
             CallKind::RawPlaintext => return Some(false),
             CallKind::RawTls | CallKind::RawMtls => return Some(true),
-            CallKind::App if self.evidence.client_proxy.is_none() => return Some(false),
-            CallKind::App => {}
+            CallKind::App | CallKind::Mirrored if self.evidence.client_proxy.is_none() => return Some(false),
+            CallKind::App | CallKind::Mirrored => {}
         }
         let server = &self.server;
         let tls = self.client_proxy_spoke_tls()

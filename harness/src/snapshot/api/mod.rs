@@ -15,5 +15,6 @@ pub use destination_rule::{
 pub use peer_authentication::{Mtls, PeerAuthentication, PeerAuthenticationSpec, PeerMode};
 pub use selector::WorkloadSelector;
 pub use virtual_service::{
-    HttpRoute, RouteDestination, TcpRoute, VirtualService, VirtualServiceSpec, WeightedDestination,
+    HttpMirrorPolicy, HttpRoute, Percent, RouteDestination, TcpRoute, VirtualService, VirtualServiceSpec,
+    WeightedDestination,
 };

@@ -57,6 +57,38 @@ pub struct HttpRoute {
     pub delegate: Option<Value>,
     /// Faults to inject.
     pub fault: Option<Value>,
+    /// What is tried again.
+    pub retries: Option<Value>,
+    /// Host and path in place of those called.
+    pub rewrite: Option<Value>,
+    /// Where a copy of each request goes, whose answer is thrown away.
+    pub mirror: Option<RouteDestination>,
+    /// Of how many requests `mirror` gets a copy. Default: all.
+    pub mirror_percentage: Option<Percent>,
+    /// The deprecated form of `mirror_percentage`.
+    pub mirror_percent: Option<u32>,
+    /// Further copies.
+    #[serde(default)]
+    pub mirrors: Vec<HttpMirrorPolicy>,
+}
+
+/// `HTTPMirrorPolicy`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpMirrorPolicy {
+    /// Where a copy goes.
+    #[serde(default)]
+    pub destination: RouteDestination,
+    /// Of how many requests. Default: all.
+    pub percentage: Option<Percent>,
+}
+
+/// `Percent`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Percent {
+    /// From 0 to 100.
+    #[serde(default)]
+    pub value: f64,
 }
 
 /// `TCPRoute`.

@@ -88,7 +88,7 @@ fn push_files(mesh: &mut LocalMesh, desired: &Desired) {
         let certificate = certificate_secret(FILE_CERTIFICATE, chain, issued.private_key.pem());
         mesh.control.push_secret(&sidecar.node, certificate);
         for name in FILE_ROOTS {
-            let roots = validation_secret(name, &issued.trust_bundle);
+            let roots = validation_secret(name, &issued.trust_bundle, "");
             mesh.control.push_secret(&sidecar.node, roots);
         }
     }

@@ -7,7 +7,7 @@ use semver::Version;
 use serde_json::Value;
 
 use super::{UNDECLARED, istiod};
-use crate::call::{Call, Destination, WorkloadName};
+use crate::call::{Call, Connections, Destination, WorkloadName};
 use crate::fault::{Conditions, History};
 use crate::istio::Topology;
 use crate::mesh::Desired;
@@ -118,7 +118,7 @@ impl State {
             conditions: Conditions::of(&identities, &History::default()),
             topology: Arc::new(topology),
             calls: self.calls(),
-            reuse_connections: false,
+            connections: Connections::Fresh,
         }
     }
 

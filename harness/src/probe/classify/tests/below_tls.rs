@@ -88,6 +88,29 @@ fn a_timeout_is_split_only_by_the_caller_itself_or_by_the_servers_end() {
 }
 
 #[test]
+fn the_debug_log_tells_whether_tcp_came_up() {
+    let gave_up = AccessLogEntry {
+        details: s("upstream_reset_before_response_started{connection_timeout}"),
+        flags: s("URX,UF"),
+        ..AccessLogEntry::default()
+    };
+    let with = |lines: &[&str]| {
+        let lines = lines
+            .iter()
+            .map(|line| format!("[Tags: \"ConnectionId\":\"3\"] {line}"));
+        let mut evidence = app_call(http(503, false), log(gave_up.clone()), None);
+        evidence.client_proxy.as_mut().unwrap().debug_log = lines.collect();
+        evidence
+    };
+    let (tried, up) = ("connecting to 127.0.0.1:8080", "connected");
+    assert_decided(&with(&[tried, tried, tried]), Id::ConnectTimeout, None);
+    assert_decided(&with(&[tried, up, tried, up]), Id::HandshakeTimeout, None);
+    for contradictory in [&[tried, tried, up][..], &[up]] {
+        assert_undecided(&with(contradictory), &[Id::HandshakeTimeout, Id::ConnectTimeout]);
+    }
+}
+
+#[test]
 fn a_reset_is_only_called_so_when_all_evidence_is_in() {
     let reset = AccessLogEntry {
         details: s("upstream_reset_before_response_started{remote_connection_failure|TLS_error}"),

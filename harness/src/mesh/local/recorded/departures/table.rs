@@ -373,28 +373,10 @@ pub(in super::super) const DEPARTURES: &[Departure] = &[
         "names the VirtualService",
     )
     .in_state(SUBSETS),
-    lacks(
-        "client routes * virtual_hosts ^api.payments routes * route weighted_clusters",
-        Anything,
-        "a call names its subset instead of being spread by weight",
-    )
-    .in_state(SUBSETS),
-    adds(
-        "client routes * virtual_hosts ^api.payments routes * route cluster",
-        Anything,
-        "calls that name no subset are not routed by VirtualServices",
-    )
-    .in_state(SUBSETS),
     adds(
         "client routes * virtual_hosts ^api.payments routes * name",
         Only(r#""default""#),
         "istiod names no route of a VirtualService that does not",
-    )
-    .in_state(SUBSETS),
-    adds(
-        "client request_alpn $||api.payments.svc.cluster.local",
-        Anything,
-        "calls that name no subset are not routed by VirtualServices",
     )
     .in_state(SUBSETS),
 ];

@@ -1,0 +1,288 @@
+use std::collections::BTreeMap;
+
+use super::{Conditions, Fault, History, Obstacle, Rotation};
+use crate::call::WorkloadName;
+use crate::outcome::Side;
+use crate::pki::{LeafKey, LeafUsage, Revocation, RootName, Supply, Validity, WorkloadCredentials};
+
+const PAYMENT: &str = "spiffe://cluster.local/ns/payments/sa/payment";
+
+fn identities() -> BTreeMap<WorkloadName, String> {
+    ["checkout", "payment"]
+        .into_iter()
+        .map(|name| {
+            let identity = format!("spiffe://cluster.local/ns/payments/sa/{name}");
+            (WorkloadName::new("payments", name), identity)
+        })
+        .collect()
+}
+
+/// What `payment` holds after these faults (`- kind: {…}`) and rotations, written as in a scenario.
+fn payment_after(events: &[serde_json::Value]) -> WorkloadCredentials {
+    let identities = identities();
+    let mut history = History::default();
+    for event in events {
+        match serde_json::from_value::<Fault>(event.clone()) {
+            Ok(fault) => history.inject(&fault, identities.keys()).unwrap(),
+            Err(_) => {
+                let step: Rotation = serde_json::from_value(event.clone()).unwrap();
+                history.rotate(&step, identities.keys()).unwrap();
+            }
+        }
+    }
+    let mut conditions = Conditions::of(&identities, &history);
+    conditions
+        .credentials
+        .workloads
+        .remove(&WorkloadName::new("payments", "payment"))
+        .unwrap()
+}
+
+fn yaml(text: &str) -> Vec<serde_json::Value> {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+#[test]
+fn each_fault_breaks_exactly_one_thing() {
+    let healthy = || WorkloadCredentials::healthy(PAYMENT);
+    let table = [
+        ("san-suffix: {workload: payment, suffix: '.'}", {
+            let mut c = healthy();
+            c.identity = format!("{PAYMENT}.");
+            c
+        }),
+        (
+            "san-replace: {workload: payments/payment, san: 'spiffe://other'}",
+            {
+                let mut c = healthy();
+                c.identity = "spiffe://other".to_owned();
+                c
+            },
+        ),
+        ("expired-leaf: {workload: [payment, checkout]}", {
+            let mut c = healthy();
+            c.leaf = Validity::Expired;
+            c
+        }),
+        ("not-yet-valid-leaf: {workload: payment}", {
+            let mut c = healthy();
+            c.leaf = Validity::NotYetValid;
+            c
+        }),
+        ("expired-intermediate: {}", {
+            let mut c = healthy();
+            c.intermediate = Validity::Expired;
+            c
+        }),
+        ("trust-domain: {workload: payment, domain: old.example}", {
+            let mut c = healthy();
+            c.identity = "spiffe://old.example/ns/payments/sa/payment".to_owned();
+            c
+        }),
+        ("revoked-leaf: {workload: payment}", {
+            let mut c = healthy();
+            (c.revoked, c.revocation) = (true, Revocation::Current);
+            c
+        }),
+        ("revoked-leaf: {workload: checkout}", {
+            let mut c = healthy();
+            c.revocation = Revocation::Current;
+            c
+        }),
+        ("expired-crl: {}", {
+            let mut c = healthy();
+            c.revocation = Revocation::Expired;
+            c
+        }),
+        ("missing-crl: {workload: payment}", {
+            let mut c = healthy();
+            c.revocation = Revocation::WithoutRoot;
+            c
+        }),
+        ("key-encipherment-only: {workload: payment}", {
+            let mut c = healthy();
+            c.key = LeafKey::Rsa2048;
+            c.usage.digital_signature = false;
+            c
+        }),
+        ("extended-key-usage: {workload: payment, only: server-auth}", {
+            let mut c = healthy();
+            c.usage = LeafUsage {
+                client_auth: false,
+                ..LeafUsage::default()
+            };
+            c
+        }),
+        ("leaf-key: {workload: payment, key: ecdsa-p384}", {
+            let mut c = healthy();
+            c.key = LeafKey::EcdsaP384;
+            c
+        }),
+        ("missing-intermediate: {}", {
+            let mut c = healthy();
+            c.serves_intermediate = false;
+            c
+        }),
+        ("missing-secret: {workload: payment, secret: roots}", {
+            let mut c = healthy();
+            c.supply = Supply {
+                certificate: true,
+                roots: false,
+            };
+            c
+        }),
+        ("expired-leaf: {workload: checkout}", healthy()),
+        ("expired-root: {}", healthy()),
+        ("foreign-root: {workload: payment}", {
+            let mut c = healthy();
+            c.issuer = RootName("foreign:foreign-root".to_owned());
+            c
+        }),
+    ];
+    for (fault, expected) in table {
+        assert_eq!(payment_after(&yaml(&format!("- {fault}"))), expected, "{fault}");
+    }
+}
+
+#[test]
+fn reissuing_a_leaf_heals_what_came_before_it_and_belongs_to_the_leaf() {
+    for fault in [
+        "expired-leaf: {workload: payment}",
+        "san-suffix: {workload: payment, suffix: '.'}",
+        "foreign-root: {workload: payment}",
+        "trust-domain: {workload: payment, domain: old.example}",
+        "key-encipherment-only: {workload: payment}",
+        "extended-key-usage: {workload: payment, only: client-auth}",
+        "leaf-key: {workload: payment, key: rsa-2048}",
+    ] {
+        let healed = payment_after(&yaml(&format!("- {fault}\n- leaf: {{workload: payment}}")));
+        let expected = WorkloadCredentials {
+            generation: 1,
+            ..WorkloadCredentials::healthy(PAYMENT)
+        };
+        assert_eq!(healed, expected, "{fault}");
+    }
+}
+
+#[test]
+fn a_fault_that_comes_after_the_rotation_holds() {
+    let broken = payment_after(&yaml("- leaf: {}\n- expired-leaf: {workload: payment}"));
+    assert_eq!((broken.leaf, broken.generation), (Validity::Expired, 1));
+}
+
+#[test]
+fn reissuing_a_leaf_does_not_heal_the_intermediate_but_reissuing_that_does() {
+    let broken = "- expired-intermediate: {}\n- leaf: {}";
+    assert_eq!(payment_after(&yaml(broken)).intermediate, Validity::Expired);
+    let renewed = payment_after(&yaml(&format!("{broken}\n- intermediate: {{}}")));
+    assert_eq!((renewed.intermediate, renewed.generation), (Validity::Current, 2));
+}
+
+#[test]
+fn a_revoked_certificate_is_replaced_and_the_lists_stay() {
+    let renewed = payment_after(&yaml("- revoked-leaf: {workload: payment}\n- leaf: {}"));
+    assert_eq!(
+        (renewed.revoked, renewed.revocation),
+        (false, Revocation::Current)
+    );
+}
+
+#[test]
+fn a_missing_intermediate_comes_with_a_new_chain_and_not_with_a_new_leaf() {
+    let broken = "- missing-intermediate: {}\n- leaf: {}";
+    assert!(!payment_after(&yaml(broken)).serves_intermediate);
+    assert!(payment_after(&yaml(&format!("{broken}\n- intermediate: {{}}"))).serves_intermediate);
+}
+
+#[test]
+fn a_bundle_cut_to_one_root_stays_so_through_a_rotation() {
+    let named = |name: &str| vec![RootName(name.to_owned())];
+    for (fault, kept) in [("old-root-only", "mesh"), ("last-root-only", "renewed")] {
+        for text in [
+            format!("- trust: {{root: renewed}}\n- {fault}: {{}}"),
+            format!("- {fault}: {{}}\n- trust: {{root: renewed}}"),
+        ] {
+            assert_eq!(payment_after(&yaml(&text)).bundle, named(kept), "{text}");
+        }
+    }
+}
+
+#[test]
+fn rotations_pass_by_a_stuck_agent_until_it_is_freed() {
+    let rotation = "- trust: {root: renewed}\n- leaf: {root: renewed}\n- retire: {root: mesh}";
+    let stuck = payment_after(&yaml(&format!(
+        "- stuck-agent: {{workload: payment}}\n{rotation}"
+    )));
+    assert_eq!(stuck, WorkloadCredentials::healthy(PAYMENT));
+    let freed = payment_after(&yaml(rotation));
+    assert_eq!(freed.issuer.0, "renewed");
+}
+
+#[test]
+fn limits_of_one_workload_add_up() {
+    let identities = identities();
+    let mut history = History::default();
+    for text in [
+        "tls-limits: {workload: payment, end: server, maxVersion: '1.2'}",
+        "tls-limits: {workload: payment, name: more, groups: [P-384]}",
+    ] {
+        let fault: Fault = serde_saphyr::from_str(text).unwrap();
+        history.inject(&fault, identities.keys()).unwrap();
+    }
+    let conditions = Conditions::of(&identities, &history);
+    let payment = WorkloadName::new("payments", "payment");
+    let shown = [Side::Client, Side::Server].map(|end| {
+        let limits = conditions.limits(&payment, end).unwrap();
+        (limits.max_version.is_some(), limits.groups.len())
+    });
+    assert_eq!(shown, [(false, 1), (true, 1)]);
+}
+
+#[test]
+fn an_obstacle_stands_before_the_port_it_names_or_before_all() {
+    let identities = identities();
+    let mut history = History::default();
+    for text in [
+        "black-hole: {workload: payment}",
+        "silent-port: {workload: payment, port: 9000}",
+    ] {
+        let fault: Fault = serde_saphyr::from_str(text).unwrap();
+        history.inject(&fault, identities.keys()).unwrap();
+    }
+    let conditions = Conditions::of(&identities, &history);
+    let before = |name, port| conditions.obstacle(&WorkloadName::new("payments", name), port);
+    assert_eq!(before("payment", 8080), Some(Obstacle::BlackHole));
+    assert_eq!(before("payment", 9000), Some(Obstacle::Silence));
+    assert_eq!(before("checkout", 8080), None);
+}
+
+#[test]
+fn a_root_is_replaced_by_trusting_then_reissuing_then_retiring() {
+    let rotated = payment_after(&yaml(
+        "- expired-root: {root: mesh}\n- trust: {root: renewed}\n- leaf: {root: renewed}\n- retire: {root: mesh}",
+    ));
+    assert_eq!(rotated.issuer.0, "renewed");
+    assert_eq!(rotated.bundle, [RootName("renewed".to_owned())]);
+}
+
+#[test]
+fn a_healed_fault_leaves_no_trace() {
+    let identities = identities();
+    let mut history = History::default();
+    let fault: Fault = serde_saphyr::from_str("expired-leaf: {workload: payment, name: stale}").unwrap();
+    history.inject(&fault, identities.keys()).unwrap();
+    assert_eq!(history.active().map(Fault::name).collect::<Vec<_>>(), ["stale"]);
+    assert!(history.heal("stale"));
+    assert!(!history.heal("stale"));
+    assert_eq!(history, History::default());
+}
+
+#[test]
+fn an_expired_root_is_expired_for_everybody() {
+    let identities = identities();
+    let mut history = History::default();
+    let fault: Fault = serde_saphyr::from_str("expired-root: {}").unwrap();
+    history.inject(&fault, identities.keys()).unwrap();
+    let roots = Conditions::of(&identities, &history).credentials.roots;
+    assert_eq!(roots, [(RootName::default(), Validity::Expired)].into());
+}

@@ -1,0 +1,220 @@
+//! Steady load: callers that make one request after the other while the mesh goes from state to state.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::CALL_TIMEOUT;
+use crate::call::{Call, Connections, Payload};
+use crate::mesh::{MeshError, Requests, Tally};
+use crate::probe::DialError;
+use crate::probe::dial::{self, Dial};
+
+/// How many requests of a load are under way at a time, each followed by the next.
+const CALLERS: usize = 4;
+/// How many requests must begin and end while a state is in force.
+const ENOUGH: u64 = 12;
+/// How long that may take. Measured: 10 ms; the limit is for a stalled machine, and for requests that nobody answers.
+const ENOUGH_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Where the requests of one call go.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Way {
+    pub(super) address: SocketAddr,
+    pub(super) authority: String,
+}
+
+/// Load on several calls at once. Dropping it ends it.
+pub(super) struct Load {
+    lanes: Vec<Lane>,
+    callers: JoinSet<Result<(), DialError>>,
+    now: watch::Sender<Now>,
+}
+
+/// The load on one call.
+struct Lane {
+    call: Call,
+    way: watch::Sender<Way>,
+    tallies: watch::Receiver<Vec<Tally>>,
+}
+
+/// What is being done to the mesh.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Now {
+    state: usize,
+    in_force: bool,
+    over: bool,
+}
+
+impl Load {
+    /// Begins with the calls in the first state, which is in force.
+    pub(super) fn start(calls: Vec<(Call, Way)>, connections: Connections) -> Self {
+        let now = watch::Sender::new(Now {
+            state: 0,
+            in_force: true,
+            over: false,
+        });
+        let mut callers = JoinSet::new();
+        let lanes = calls.into_iter().enumerate().map(|(number, (call, way))| {
+            let way = watch::Sender::new(way);
+            let (tallies, read) = watch::channel(vec![Tally::default()]);
+            let tallies = Arc::new(tallies);
+            for caller in 0..at_a_time(connections) {
+                callers.spawn(requests(
+                    format!("load-{number}-{caller}"),
+                    way.subscribe(),
+                    Arc::clone(&tallies),
+                    now.subscribe(),
+                ));
+            }
+            Lane {
+                call,
+                way,
+                tallies: read,
+            }
+        });
+        let lanes = lanes.collect();
+        Self { lanes, callers, now }
+    }
+
+    /// The mesh begins to change into the next state.
+    pub(super) fn change(&self) {
+        self.now.send_modify(|now| {
+            now.state += 1;
+            now.in_force = false;
+        });
+    }
+
+    /// The next state is in force, and the calls go this way in it.
+    pub(super) fn in_force(&self, way: impl Fn(&Call) -> Result<Way, MeshError>) -> Result<(), MeshError> {
+        for lane in &self.lanes {
+            lane.way.send_replace(way(&lane.call)?);
+        }
+        self.now.send_modify(|now| now.in_force = true);
+        Ok(())
+    }
+
+    /// Waits until enough requests of every call began and ended in the state that is in force.
+    pub(super) async fn enough(&mut self) -> Result<(), MeshError> {
+        let state = self.now.borrow().state;
+        let lanes = &mut self.lanes;
+        let all = async {
+            for lane in lanes {
+                let enough = |tallies: &Vec<Tally>| {
+                    let tally = tallies.get(state);
+                    tally.is_some_and(|tally| tally.in_force.made >= ENOUGH)
+                };
+                // An error is of callers that have gone; the other branch says why.
+                if lane.tallies.wait_for(enough).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let ended = tokio::select! {
+            done = timeout(ENOUGH_DEADLINE, all) => return done.map_err(|_| MeshError::LoadStalled { within: ENOUGH_DEADLINE }),
+            ended = self.callers.join_next() => ended,
+        };
+        match ended {
+            Some(Ok(Err(error))) => Err(error.into()),
+            _ => Err(MeshError::Internal("a caller ended before its load".to_owned())),
+        }
+    }
+
+    /// Lets the requests under way end and makes no more. One tally for each call and state.
+    pub(super) async fn end(mut self) -> Result<Vec<(Call, Vec<Tally>)>, MeshError> {
+        self.now.send_modify(|now| now.over = true);
+        while let Some(ended) = self.callers.join_next().await {
+            ended.map_err(|error| MeshError::Internal(error.to_string()))??;
+        }
+        let states = self.now.borrow().state + 1;
+        let lanes = self.lanes.into_iter().map(|lane| {
+            let mut tallies = lane.tallies.borrow().clone();
+            tallies.resize_with(states, Tally::default);
+            (lane.call, tallies)
+        });
+        Ok(lanes.collect())
+    }
+}
+
+/// Where connections or sessions are shared there is one, and so requests wait for each other. Several at a time would
+/// make as many connections as happen to be needed, and might need one more after a fault than before.
+const fn at_a_time(connections: Connections) -> usize {
+    match connections {
+        Connections::Fresh => CALLERS,
+        Connections::Resume | Connections::Reuse => 1,
+    }
+}
+
+/// Makes one request after the other until the load is over.
+async fn requests(
+    name: String,
+    way: watch::Receiver<Way>,
+    tallies: Arc<watch::Sender<Vec<Tally>>>,
+    now: watch::Receiver<Now>,
+) -> Result<(), DialError> {
+    for number in 0_u64.. {
+        let began = *now.borrow();
+        if began.over {
+            break;
+        }
+        let (nonce, to) = (format!("{name}-{number}"), way.borrow().clone());
+        let dial = Dial {
+            address: to.address,
+            authority: &to.authority,
+            nonce: &nonce,
+            payload: Payload::Http,
+            timeout: CALL_TIMEOUT,
+        };
+        let caller = dial::plaintext(&dial).await?;
+        let ended = *now.borrow();
+        tallies.send_modify(|tallies| group(tallies, began, ended).count(caller));
+    }
+    Ok(())
+}
+
+/// Where a request counts: a change that came in between may have moved it.
+fn group(tallies: &mut Vec<Tally>, began: Now, ended: Now) -> &mut Requests {
+    if tallies.len() <= ended.state {
+        tallies.resize_with(ended.state + 1, Tally::default);
+    }
+    let tally = &mut tallies[ended.state];
+    if began.state == ended.state && began.in_force && ended.in_force {
+        &mut tally.in_force
+    } else {
+        &mut tally.changing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::evidence::Caller;
+
+    #[test]
+    fn a_request_counts_for_a_state_only_if_nothing_changed_meanwhile() {
+        let now = |state, in_force| Now {
+            state,
+            in_force,
+            over: false,
+        };
+        let mut tallies = vec![Tally::default()];
+        for (began, ended) in [
+            (now(0, true), now(0, true)),
+            (now(0, true), now(1, false)),
+            (now(1, false), now(1, true)),
+            (now(1, true), now(1, true)),
+            (now(1, true), now(2, true)),
+        ] {
+            group(&mut tallies, began, ended).count(Caller::default());
+        }
+        let made: Vec<_> = tallies
+            .iter()
+            .map(|tally| (tally.changing.made, tally.in_force.made))
+            .collect();
+        assert_eq!(made, [(0, 1), (2, 1), (1, 0)]);
+    }
+}

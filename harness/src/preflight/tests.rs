@@ -1,0 +1,119 @@
+//! What is written down is what was found: prediction confirms it without proxies.
+
+use std::time::Duration;
+
+use semver::Version;
+
+use super::{at, least, written};
+use crate::audit::{Baseline, Input, Report, audit};
+use crate::mesh::Tier;
+use crate::scenario::{Options, load, predict_only, verdict::Verdict};
+use crate::snapshot::{Mixed, Snapshot};
+
+const MESH: &str = concat!(
+    include_str!("../../tests/data/audit/clean.yaml"),
+    "
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: plain, namespace: shop}
+spec: {host: server, trafficPolicy: {tls: {mode: DISABLE}}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: mesh, namespace: istio-system}
+spec: {mtls: {mode: PERMISSIVE}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: bystander, namespace: shop}
+spec: {template: {metadata: {labels: {app: bystander}}, spec: {containers: [{name: app}]}}}
+"
+);
+
+fn audited(text: &str) -> (Input, Report) {
+    let mut input = Input {
+        snapshot: Snapshot::new(Version::new(1, 30, 3)),
+        mixed: Mixed::default(),
+        current: Some(Version::new(1, 30, 3)),
+        target: Version::new(1, 31, 1),
+        kubernetes: None,
+        now: "2026-11-22T12:00:00Z".parse().unwrap(),
+        horizon: Duration::from_hours(24),
+        baseline: Baseline::default(),
+    };
+    let mut mixed = Mixed::default();
+    input.snapshot.add_mixed(text, "mesh.yaml", &mut mixed);
+    let report = audit(&mut input).unwrap();
+    (input, report)
+}
+
+#[test]
+fn the_least_mesh_has_the_ends_of_the_call_and_the_policies_that_decide() {
+    let (input, report) = audited(MESH);
+    let full = at(&input.snapshot, &report.current);
+    let least = least::mesh(&input.snapshot, &full, &report.calls[0], &report);
+    let names: Vec<String> = least.objects().map(|(name, _)| name.to_string()).collect();
+    let caller = format!("Deployment/{}", report.calls[0].call.from);
+    let mut expected = vec![
+        caller,
+        "Deployment/shop/server".to_owned(),
+        "DestinationRule/shop/plain".to_owned(),
+        "Namespace/shop".to_owned(),
+        "PeerAuthentication/shop/strict".to_owned(),
+        "Service/shop/server".to_owned(),
+    ];
+    expected.sort();
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn what_is_written_down_is_a_scenario_that_holds_at_both_releases() {
+    let subset = "
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: subsets, namespace: shop}
+spec: {host: server, subsets: [{name: all}], trafficPolicy: {tls: {mode: DISABLE}, portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: route, namespace: shop}
+spec: {hosts: [server], http: [{route: [{destination: {host: server, subset: all}}]}]}
+";
+    let changing = include_str!("../../tests/data/audit/clean.yaml").to_owned() + subset;
+    for mesh in [MESH, changing.as_str()] {
+        let (input, report) = audited(mesh);
+        let full = at(&input.snapshot, &report.current);
+        let risky = &report.calls[0];
+        let least = least::mesh(&input.snapshot, &full, risky, &report);
+        let folder = tempfile::tempdir().unwrap();
+        let path = written::scenario("preflight-1", &least, risky, &report)
+            .unwrap()
+            .write(folder.path())
+            .unwrap();
+        let scenario = load(&path, folder.path()).unwrap_or_else(|mistakes| {
+            panic!(
+                "{}",
+                mistakes
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            )
+        });
+        for release in [&report.current, &report.target] {
+            let options = Options {
+                istio: Some(release.clone()),
+                ..Options::on(Tier::Local)
+            };
+            let result = predict_only(&scenario, &options).unwrap();
+            assert_eq!(result.verdict, Verdict::Held, "{release}: {result:#?}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What a phase does, in steps that come into force one after the other.
+
+use std::fmt;
+
+use super::{Causes, Phase, Scenario, expects_a_refusal};
+use crate::fault::{Fault, Rotation};
+use crate::one_or_many::OneOrMany;
+
+/// Something a phase does that comes into force at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action<'a> {
+    /// Changes of objects, together.
+    Change(&'a Phase),
+    /// Faults that end, together.
+    Heal(&'a OneOrMany<String>),
+    /// Faults that begin, together.
+    Inject(&'a [Fault]),
+    /// One step of a rotation.
+    Rotate(&'a Rotation),
+}
+
+impl fmt::Display for Action<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Change(_) => f.write_str("objects"),
+            Self::Heal(names) => write!(f, "heal {names}"),
+            Self::Inject(faults) => {
+                let names: Vec<&str> = faults.iter().map(Fault::name).collect();
+                write!(f, "inject {}", names.join(", "))
+            }
+            Self::Rotate(step) => write!(f, "rotate {step}"),
+        }
+    }
+}
+
+/// What a phase does, in the order of the format.
+pub(super) fn actions(scenario: &Scenario, index: usize, causes: Causes) -> Vec<Action<'_>> {
+    let Some(phase) = scenario.file.spec.phases.get(index) else {
+        return Vec::new();
+    };
+    let mut actions = Vec::new();
+    let whole = causes == Causes::Present || !expects_a_refusal(phase);
+    if whole && !(phase.delete.is_empty() && phase.manifests.is_empty() && phase.apply.is_empty()) {
+        actions.push(Action::Change(phase));
+    }
+    actions.extend(phase.heal.as_ref().map(Action::Heal));
+    if causes == Causes::Present && !phase.inject.is_empty() {
+        actions.push(Action::Inject(&phase.inject));
+    }
+    if whole {
+        actions.extend(phase.rotate.iter().map(Action::Rotate));
+    }
+    actions
+}

@@ -1,0 +1,155 @@
+//! The fields that Istio's custom resources have. A field the API server does not know is refused or dropped, and with
+//! it whatever its writer meant.
+//!
+//! `manifests/istio/schemas.json` holds the structural schemas of the CRDs of istio/istio@1.30.3
+//! (manifests/charts/base/files/crd-all.gen.yaml) that decide about mTLS, without their descriptions.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::reference::most_similar;
+
+/// A field that the resource's schema does not have, or a value that it does not allow.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SchemaMistake {
+    /// Where, as `spec.http[0].mirrorHeaders`.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// The part of a structural schema that is checked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Schema {
+    properties: Option<BTreeMap<String, Schema>>,
+    values: Option<Box<Schema>>,
+    items: Option<Box<Schema>>,
+    #[serde(rename = "enum", default)]
+    allowed: Vec<String>,
+}
+
+/// By `group/Kind`. Parsing what is embedded and tested cannot fail; were it to, nothing would be checked.
+static SCHEMAS: LazyLock<BTreeMap<String, Schema>> = LazyLock::new(|| parse().unwrap_or_default());
+
+fn parse() -> Result<BTreeMap<String, Schema>, serde_json::Error> {
+    serde_json::from_str(include_str!("../../../manifests/istio/schemas.json"))
+}
+
+/// Checks an object's `spec`, and takes out of it what the schema does not know, as the API server does. Nothing is
+/// found in objects of kinds without schema.
+pub(super) fn prune(object: &mut Value) -> Vec<SchemaMistake> {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    let group = text("apiVersion").split('/').next().unwrap_or_default();
+    let Some(schema) = SCHEMAS.get(&format!("{group}/{}", text("kind"))) else {
+        return Vec::new();
+    };
+    let mut mistakes = Vec::new();
+    if let Some(spec) = object.get_mut("spec") {
+        schema.check(spec, "spec", &mut mistakes);
+    }
+    mistakes
+}
+
+impl Schema {
+    fn check(&self, value: &mut Value, path: &str, mistakes: &mut Vec<SchemaMistake>) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(known) = &self.properties {
+                    let unknown: Vec<String> = fields
+                        .keys()
+                        .filter(|it| !known.contains_key(*it))
+                        .cloned()
+                        .collect();
+                    for field in unknown {
+                        fields.remove(&field);
+                        let meant = most_similar(&field, known.keys());
+                        let hint = meant
+                            .map(|it| format!("; did you mean `{it}`?"))
+                            .unwrap_or_default();
+                        mistakes.push(SchemaMistake {
+                            path: format!("{path}.{field}"),
+                            message: format!("no such field{hint}"),
+                        });
+                    }
+                    for (field, schema) in known {
+                        if let Some(value) = fields.get_mut(field) {
+                            schema.check(value, &format!("{path}.{field}"), mistakes);
+                        }
+                    }
+                } else if let Some(schema) = &self.values {
+                    for (key, value) in fields {
+                        schema.check(value, &format!("{path}.{key}"), mistakes);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                if let Some(schema) = &self.items {
+                    for (index, item) in items.iter_mut().enumerate() {
+                        schema.check(item, &format!("{path}[{index}]"), mistakes);
+                    }
+                }
+            }
+            Value::String(text) if !self.allowed.is_empty() && !self.allowed.contains(text) => {
+                mistakes.push(SchemaMistake {
+                    path: path.to_owned(),
+                    message: format!("`{text}` is none of {}", self.allowed.join(", ")),
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_embedded_schemas_are_read() {
+        assert_eq!(parse().unwrap().len(), 6);
+    }
+
+    #[test]
+    fn unknown_fields_are_found_and_taken_out() {
+        let mut object = json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "spec": {"hosts": ["a"], "http": [{"mirrorHeaders": {}, "route": [{"destination": {"host": "a"}}]}]},
+        });
+        let found = prune(&mut object);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].path, "spec.http[0].mirrorHeaders");
+        assert_eq!(prune(&mut object), []);
+    }
+
+    #[test]
+    fn values_outside_of_an_enumeration_are_found_at_any_depth() {
+        let mut object = json!({
+            "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
+            "spec": {"portLevelMtls": {"8080": {"mode": "STRIKT"}}},
+        });
+        assert_eq!(
+            prune(&mut object),
+            [SchemaMistake {
+                path: "spec.portLevelMtls.8080.mode".to_owned(),
+                message: "`STRIKT` is none of UNSET, DISABLE, PERMISSIVE, STRICT".to_owned(),
+            }]
+        );
+    }
+
+    #[test]
+    fn kinds_without_schema_and_free_form_fields_are_left_alone() {
+        for mut object in [
+            json!({"apiVersion": "example.com/v1", "kind": "VirtualService", "spec": {"anything": 1}}),
+            json!({"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule",
+                   "spec": {"host": "a", "subsets": [{"name": "v1", "labels": {"any": "label"}}]}}),
+        ] {
+            assert_eq!(prune(&mut object), []);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Running scenarios side by side, each on a mesh of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use meshproof::envoy::binary::{Overrides, TerminalProgress};
+use meshproof::mesh::{Settings, Tier, sweep};
+use meshproof::report::Text;
+use meshproof::scenario::verdict::{PhaseResult, ScenarioResult};
+use meshproof::scenario::{Options, Scenario, execute, not_run, reproduce};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::Output;
+use super::printer::Printer;
+use crate::interrupt::Interruptible;
+
+/// Runs scenarios as written on a tier, without printing anything. `None` when interrupted.
+pub(crate) fn silently(
+    scenarios: &[Scenario],
+    tier: Tier,
+    overrides: Overrides,
+    limit: Duration,
+) -> anyhow::Result<Option<Vec<ScenarioResult>>> {
+    let runner = Runner {
+        options: Options::on(tier),
+        settings: Settings {
+            overrides,
+            ..Settings::default()
+        },
+        recorded: Vec::new(),
+        printer: Printer {
+            output: Output::Text,
+            text: Text { colour: false },
+            live: false,
+            silent: true,
+        },
+        limit,
+    };
+    runner.run(scenarios, 1)
+}
+
+/// Runs scenarios and prints their results.
+#[derive(Clone)]
+pub(super) struct Runner {
+    pub(super) options: Options,
+    pub(super) settings: Settings,
+    /// The results of an earlier run, where scenarios are replayed.
+    pub(super) recorded: Vec<ScenarioResult>,
+    pub(super) printer: Printer,
+    /// How long a scenario may take.
+    pub(super) limit: Duration,
+}
+
+impl Runner {
+    /// Runs every scenario `repeat` times. `None` when interrupted.
+    pub(super) fn run(
+        mut self,
+        scenarios: &[Scenario],
+        repeat: u32,
+    ) -> anyhow::Result<Option<Vec<ScenarioResult>>> {
+        let interruptible = Interruptible::new()?;
+        let progress = TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag));
+        self.settings.progress = Arc::new(progress);
+        let swept = sweep();
+        if !swept.is_empty() {
+            tracing::info!(directories = swept.len(), "removed what killed runs left behind");
+        }
+        interruptible.run(self.run_all(scenarios, repeat))?.transpose()
+    }
+
+    /// Runs all scenarios, as many at a time as there are processors, and prints them in their order.
+    async fn run_all(&self, scenarios: &[Scenario], repeat: u32) -> anyhow::Result<Vec<ScenarioResult>> {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let permits = Arc::new(Semaphore::new(processors));
+        let mut running = JoinSet::new();
+        let rounds = (0..repeat).flat_map(|_| scenarios.iter().cloned());
+        for (number, scenario) in rounds.enumerate() {
+            let (runner, permits) = (self.clone(), Arc::clone(&permits));
+            running.spawn(async move {
+                let _permit = permits.acquire_owned().await;
+                let result = runner.run_one(&scenario).await;
+                (number, scenario, result)
+            });
+        }
+        let mut finished = BTreeMap::new();
+        let mut results = Vec::new();
+        while let Some(joined) = running.join_next().await {
+            let (number, scenario, result) = joined.context("a scenario's task failed")?;
+            finished.insert(number, (scenario, result?));
+            while let Some((scenario, result)) = finished.remove(&results.len()) {
+                if !self.printer.live {
+                    self.printer.whole(&scenario, &result)?;
+                }
+                results.push(result);
+            }
+        }
+        Ok(results)
+    }
+
+    async fn run_one(mut self, scenario: &Scenario) -> anyhow::Result<ScenarioResult> {
+        let printer = self.printer;
+        if printer.live {
+            let place = self
+                .options
+                .replay
+                .as_ref()
+                .map_or(self.options.tier, |_| Tier::Replay);
+            printer.heading(scenario, place.as_str());
+        }
+        let mut reproduce = reproduce(scenario, &self.options);
+        for (release, binary) in self.settings.overrides.iter() {
+            reproduce.push_str(&format!(" --proxy '{release}={}'", binary.display()));
+        }
+        let mut result = match self.find_recording(scenario) {
+            Some(reason) => not_run(scenario, &self.options, reason),
+            None => {
+                let progress = |phase: &PhaseResult| {
+                    if printer.live {
+                        printer.phase(phase, &reproduce);
+                    }
+                };
+                let running = execute(scenario, &self.options, &self.settings, progress);
+                tokio::time::timeout(self.limit, running)
+                    .await
+                    .with_context(|| {
+                        let (name, limit) = (scenario.name(), self.limit);
+                        format!("{name} did not end within {limit:?} (see --timeout)")
+                    })??
+            }
+        };
+        result.reproduce.clone_from(&reproduce);
+        if printer.live {
+            printer.footing(&result)?;
+        }
+        Ok(result)
+    }
+
+    /// For a replay, finds the recorded run of a scenario; if there is none, says why it cannot be run.
+    fn find_recording(&mut self, scenario: &Scenario) -> Option<String> {
+        let folder = self.options.replay.as_ref()?;
+        let recorded = self
+            .recorded
+            .iter()
+            .find(|result| result.scenario == scenario.name());
+        match recorded {
+            None => Some(format!("no run of it is recorded in {}", folder.display())),
+            Some(result) if result.phases.is_empty() => Some(format!(
+                "its recorded run was none: {}",
+                result.reason.as_deref().unwrap_or("no phase")
+            )),
+            Some(result) => {
+                self.options.tier = result.tier;
+                self.settings.recording = Some(result.recording());
+                None
+            }
+        }
+    }
+}
