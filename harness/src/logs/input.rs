@@ -1,7 +1,7 @@
 //! Where logs come from: files and standard input, as they are or packed with gzip or zstandard.
 
 use std::fs;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -45,6 +45,8 @@ impl Input {
         let mut magic = [0; 4];
         let length = fill(&mut file, &mut magic).map_err(failed)?;
         if Packing::of(&magic[..length]).is_none() {
+            // Whoever reads it from its position shall not miss what was looked at.
+            file.rewind().map_err(failed)?;
             return Ok(Self::Plain(file));
         }
         unpacked(Cursor::new(magic[..length].to_vec()).chain(file)).map_err(failed)

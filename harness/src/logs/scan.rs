@@ -62,7 +62,18 @@ impl Scanner {
     }
 
     /// Reads `input` to its end, in memory that does not depend on its length. `source` is what findings call it.
-    pub fn scan(self, source: &str, mut input: impl Read, found: &mut dyn FnMut(Finding)) -> Scanned {
+    pub fn scan(self, source: &str, input: impl Read, found: &mut dyn FnMut(Finding)) -> Scanned {
+        self.scan_observed(source, input, found, &mut |_| {})
+    }
+
+    /// The same, telling after each block what has been read so far: for inputs that may never end.
+    pub fn scan_observed(
+        self,
+        source: &str,
+        mut input: impl Read,
+        found: &mut dyn FnMut(Finding),
+        progress: &mut dyn FnMut(Counts),
+    ) -> Scanned {
         let mut counts = Counts::default();
         let mut buffer = vec![0; BLOCK];
         let mut held = 0;
@@ -104,6 +115,7 @@ impl Scanner {
             self.block(block, source, &mut counts, found);
             buffer.copy_within(last + 1..filled, 0);
             held = filled - last - 1;
+            progress(counts);
             if buffer.len() > BLOCK && held < BLOCK {
                 buffer.truncate(BLOCK);
                 buffer.shrink_to(BLOCK);

@@ -1,5 +1,6 @@
 //! Logs that grow: read on as they do, until interrupted or until standard input ends.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use meshproof::logs::{Input, Patterns, Scanned, Scanner};
+use meshproof::logs::{Counts, Input, Patterns, Scanned, Scanner};
 
 use super::{Logs, Report, open, scrape};
 use crate::exit::{BadInput, Exit};
@@ -21,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// What a reader has to say.
 enum News {
     Found(Box<meshproof::logs::Finding>),
+    /// What was read of a log so far.
+    Read(String, Counts),
     Ended(String, Scanned),
 }
 
@@ -37,15 +40,24 @@ pub(super) fn run(command: &Logs) -> anyhow::Result<Exit> {
     let exposed = Arc::clone(&report);
     let listen = command.listen;
     let reading = move || -> anyhow::Result<()> {
+        let mut so_far = BTreeMap::new();
         loop {
             let news = receiver.recv_timeout(LOOK);
             let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
             match news {
                 Ok(News::Found(finding)) => report.take(*finding)?,
-                Ok(News::Ended(name, scanned)) => report.read(&name, scanned),
+                Ok(News::Read(name, counts)) => {
+                    so_far.insert(name, counts);
+                }
+                Ok(News::Ended(name, scanned)) => {
+                    so_far.insert(name.clone(), scanned.counts);
+                    Report::warn_of(&name, scanned.broken);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            report.counts = Counts::default();
+            so_far.values().for_each(|counts| report.counts += *counts);
             report.settle(|correlation, settled| correlation.settle_older_than(PATIENCE, settled))?;
         }
     };
@@ -93,9 +105,14 @@ fn start(
             // Nobody listens any more: the next read ends.
             let _ = sender.send(News::Found(Box::new(finding)));
         };
+        let mut progress = |counts| {
+            let _ = sender.send(News::Read(name.clone(), counts));
+        };
         let scanned = match input {
-            Input::Stream(stream) => scanner.scan(&name, stream, &mut found),
-            Input::Plain(file) => scanner.scan(&name, Growing { file, path, stop }, &mut found),
+            Input::Stream(stream) => scanner.scan_observed(&name, stream, &mut found, &mut progress),
+            Input::Plain(file) => {
+                scanner.scan_observed(&name, Growing { file, path, stop }, &mut found, &mut progress)
+            }
         };
         let _ = sender.send(News::Ended(name, scanned));
     });

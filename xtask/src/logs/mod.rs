@@ -192,10 +192,14 @@ impl Report {
         Ok(())
     }
 
-    #[expect(clippy::print_stderr, reason = "standard output holds findings only")]
     fn read(&mut self, name: &str, scanned: Scanned) {
         self.counts += scanned.counts;
-        if let Some(error) = scanned.broken {
+        Self::warn_of(name, scanned.broken);
+    }
+
+    #[expect(clippy::print_stderr, reason = "standard output holds findings only")]
+    fn warn_of(name: &str, broken: Option<std::io::Error>) {
+        if let Some(error) = broken {
             eprintln!("warning: {name} ends before its end: {error}; what came before counts");
         }
     }

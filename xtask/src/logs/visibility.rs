@@ -16,9 +16,9 @@ Istio hides most of what proxies know about failed mTLS:
 manifests/visibility/ turns on just what is needed:
   telemetry.yaml            access logs of failing requests and of the NR listener log
   envoyfilter.yaml          a listener access log with the transport's failure reason, one line per connection
-  mesh-config.yaml          the ssl.* and no_filter_chain_match statistics, and JSON access logs
-Cost: the listener log writes a line per inbound connection, not per request; the statistics add a handful of series
-per cluster and listener.
+  mesh-config.yaml          the ssl.* and no_filter_chain_match statistics
+The listener log writes a line per inbound connection, not per request; the statistics add a handful of series per
+cluster and listener. What that costs has not been measured, nor have the manifests been applied to a cluster.
 
 "
     .to_owned();

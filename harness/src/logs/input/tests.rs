@@ -51,3 +51,15 @@ fn what_cannot_be_opened_is_named() {
     assert!(error.starts_with("cannot read /nowhere/access.log: "), "{error}");
     assert!(Input::open(Path::new("/")).is_err());
 }
+
+#[test]
+fn a_plain_file_is_read_from_its_start() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"[2026] line").unwrap();
+    let Input::Plain(mut plain) = Input::open(file.path()).unwrap() else {
+        panic!("it is not packed");
+    };
+    let mut text = String::new();
+    plain.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "[2026] line");
+}
