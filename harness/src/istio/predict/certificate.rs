@@ -66,7 +66,8 @@ impl Verifier<'_> {
         }
         let has_purpose = match self.side {
             Side::Client => presented.usage.server_auth,
-            Side::Server => presented.usage.client_auth,
+            // A purpose of clients is to sign, too (crypto/x509/v3_purp.cc: `check_purpose_ssl_client`).
+            Side::Server => presented.usage.client_auth && !may_not_sign,
         };
         if !has_purpose {
             return refused(OutcomeId::BadKeyUsage);

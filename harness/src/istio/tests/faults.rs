@@ -229,7 +229,7 @@ fn what_a_release_changed_is_told_apart() {
             "1.{minor}"
         );
     }
-    // Under TLS 1.2 it comes last, and servers have always minded.
+    // Of a client every server minds it, as part of its purpose and so before dates.
     let topology = strict(29);
     let of_client = "key-encipherment-only: {workload: shop/web}";
     assert_eq!(
@@ -239,6 +239,6 @@ fn what_a_release_changed_is_told_apart() {
     let expired = "expired-leaf: {workload: shop/web}";
     assert_eq!(
         outcome(&topology, &[of_client, expired, old], CallKind::App),
-        "certificate-expired by server"
+        "bad-key-usage by server"
     );
 }
