@@ -25,10 +25,10 @@ use crate::exit::Exit;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  cargo xtask predict -f my-mesh/                                    every call between workloads and service ports
+  cargo xtask predict -f my-mesh/                                     every call between workloads and service ports
   cargo xtask predict -f my-mesh/ --from checkout --to payment:8080   one call, with all that decides it
   kubectl get -A pods,svc,ns,pa,dr,vs -o yaml | cargo xtask predict -f -   a live cluster
-  cargo xtask predict -f my-mesh/ --diff-release 1.30,1.31         the calls an upgrade changes")]
+  cargo xtask predict -f my-mesh/ --diff-release 1.30,1.31          the calls an upgrade changes")]
 pub(crate) struct Predict {
     /// Manifests: files, folders with everything below them, or - for stdin
     #[arg(short, long = "file", value_name = "PATH", required = true, num_args = 1..)]
