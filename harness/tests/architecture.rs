@@ -54,16 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "preflight",
         &[
-            "audit",
-            "call",
-            "fault",
-            "istio",
-            "mesh",
-            "one_or_many",
-            "outcome",
-            "probe",
-            "scenario",
-            "snapshot",
+            "audit", "call", "fault", "istio", "mesh", "outcome", "probe", "scenario", "snapshot",
         ],
     ),
     (

@@ -8,8 +8,6 @@ use super::check::{Compared, Scene};
 use super::run::ExploreError;
 use crate::call::{Call, CallKind, Connections, Destination, Payload, WorkloadName};
 use crate::istio::predict;
-use crate::one_or_many::OneOrMany;
-use crate::outcome::Outcome;
 use crate::scenario::format::{ApiVersion, InlineObject, Kind, Metadata, Spec};
 use crate::scenario::{Expectation, Phase, ScenarioFile, State};
 use crate::snapshot;
@@ -93,7 +91,10 @@ fn phases(scene: &Scene<'_>, shown: &Compared, control: &State) -> Vec<Phase> {
     let conditions = control.conditions();
     let delivered = candidates(shown, control).into_iter().find_map(|call| {
         let outcome = predict(&control.topology, &conditions, &call).outcome;
-        outcome.id.is_delivered().then(|| expectation(&call, &outcome))
+        outcome
+            .id
+            .is_delivered()
+            .then(|| Expectation::of(&call, &outcome))
     });
     let empty = Phase {
         name: "control".to_owned(),
@@ -110,7 +111,7 @@ fn phases(scene: &Scene<'_>, shown: &Compared, control: &State) -> Vec<Phase> {
         name: "explored".to_owned(),
         apply: scene.policies().into_iter().map(InlineObject).collect(),
         inject: scene.faults(),
-        expect: vec![expectation(&shown.call, &shown.predicted.outcome)],
+        expect: vec![Expectation::of(&shown.call, &shown.predicted.outcome)],
         ..empty.clone()
     };
     vec![empty, explored]
@@ -140,30 +141,6 @@ fn candidates(shown: &Compared, control: &State) -> Vec<Call> {
         candidates.extend([call, line]);
     }
     candidates
-}
-
-fn expectation(call: &Call, outcome: &Outcome) -> Expectation {
-    let to = match &call.to {
-        Destination::Service {
-            namespace,
-            name,
-            port,
-        } => format!("{name}.{namespace}:{port}"),
-        other => other.to_string(),
-    };
-    Expectation {
-        from: OneOrMany::from(call.from.to_string()),
-        to: OneOrMany::from(to),
-        call: call.kind,
-        payload: call.payload,
-        alpn: (!call.alpn.is_empty()).then(|| call.alpn.iter().cloned().collect()),
-        subset: call.subset.clone(),
-        outcome: outcome.id,
-        side: outcome.side,
-        candidates: Vec::new(),
-        failed: None,
-        when: None,
-    }
 }
 
 fn text(value: &impl Serialize) -> Result<String, ExploreError> {

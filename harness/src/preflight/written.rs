@@ -10,7 +10,6 @@ use crate::audit::{Report, RiskyCall};
 use crate::call::{Call, CallKind, Destination};
 use crate::fault::Conditions;
 use crate::istio::{Topology, predict};
-use crate::one_or_many::OneOrMany;
 use crate::outcome::Outcome;
 use crate::scenario::Expectation;
 use crate::scenario::format::When;
@@ -52,7 +51,7 @@ pub(super) fn scenario(
     let mut phases = Vec::new();
     if let Some((call, outcome)) = control {
         phases.push(
-            serde_json::json!({"name": "control", "expect": [value(&expectation(&call, &outcome, None))?]}),
+            serde_json::json!({"name": "control", "expect": [value(&Expectation::of(&call, &outcome))?]}),
         );
     }
     let with_releases = expectations(least, risky, report);
@@ -111,7 +110,7 @@ impl Written {
 /// One expectation where both releases agree, else one for each, told apart by the sidecar that follows the release.
 fn expectations(least: &Snapshot, risky: &RiskyCall, report: &Report) -> Vec<Expectation> {
     if risky.now.agrees_with(&risky.then) {
-        return vec![expectation(&risky.call, &risky.now, None)];
+        return vec![Expectation::of(&risky.call, &risky.now)];
     }
     let topology = at(least, &report.current);
     let follows = |release: Option<&Version>| release == Some(&report.current);
@@ -122,13 +121,13 @@ fn expectations(least: &Snapshot, risky: &RiskyCall, report: &Report) -> Vec<Exp
         server: (!by_client).then_some(bound),
         ..When::default()
     };
+    let at = |outcome: &Outcome, bound: String| Expectation {
+        when: Some(when(bound)),
+        ..Expectation::of(&risky.call, outcome)
+    };
     vec![
-        expectation(&risky.call, &risky.now, Some(when(format!("<{}", report.target)))),
-        expectation(
-            &risky.call,
-            &risky.then,
-            Some(when(format!(">={}", report.target))),
-        ),
+        at(&risky.now, format!("<{}", report.target)),
+        at(&risky.then, format!(">={}", report.target)),
     ]
 }
 
@@ -148,30 +147,6 @@ fn delivered(topology: &Topology, risky: &RiskyCall) -> Option<(Call, Outcome)> 
         .chain(straight)
         .map(|call| (outcome(&call), call))
         .find_map(|(outcome, call)| outcome.id.is_delivered().then_some((call, outcome)))
-}
-
-fn expectation(call: &Call, outcome: &Outcome, when: Option<When>) -> Expectation {
-    let to = match &call.to {
-        Destination::Service {
-            namespace,
-            name,
-            port,
-        } => format!("{name}.{namespace}:{port}"),
-        other => other.to_string(),
-    };
-    Expectation {
-        from: OneOrMany::from(call.from.to_string()),
-        to: OneOrMany::from(to),
-        call: call.kind,
-        payload: call.payload,
-        alpn: (!call.alpn.is_empty()).then(|| call.alpn.iter().cloned().collect()),
-        subset: call.subset.clone(),
-        outcome: outcome.id,
-        side: outcome.side,
-        candidates: Vec::new(),
-        failed: None,
-        when,
-    }
 }
 
 fn manifest(stored: &Stored) -> Result<Value, ReplayError> {

@@ -6,11 +6,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::failures::Failures;
-use crate::call::{CallKind, Connections, Payload};
+use crate::call::{Call, CallKind, Connections, Destination, Payload};
 use crate::fault::{Fault, Rotation};
 use crate::mesh::{Capability, Tier};
 use crate::one_or_many::OneOrMany;
-use crate::outcome::{OutcomeId, Side};
+use crate::outcome::{Outcome, OutcomeId, Side};
 
 /// A scenario: a mesh, what is done to it, and what must become of the calls in it.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -181,6 +181,31 @@ pub struct Expectation {
 }
 
 impl Expectation {
+    /// That `call` ends as `outcome`, wherever it is made.
+    pub(crate) fn of(call: &Call, outcome: &Outcome) -> Self {
+        let to = match &call.to {
+            Destination::Service {
+                namespace,
+                name,
+                port,
+            } => format!("{name}.{namespace}:{port}"),
+            other => other.to_string(),
+        };
+        Self {
+            from: OneOrMany::from(call.from.to_string()),
+            to: OneOrMany::from(to),
+            call: call.kind,
+            payload: call.payload,
+            alpn: (!call.alpn.is_empty()).then(|| call.alpn.iter().cloned().collect()),
+            subset: call.subset.clone(),
+            outcome: outcome.id,
+            side: outcome.side,
+            candidates: Vec::new(),
+            failed: None,
+            when: None,
+        }
+    }
+
     /// Whether it expects a refusal, or that requests fail.
     #[must_use]
     pub fn expects_failure(&self) -> bool {

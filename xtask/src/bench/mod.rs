@@ -7,6 +7,7 @@ mod preflight;
 use clap::{Args, Subcommand};
 
 use crate::exit::Exit;
+use crate::output::outln;
 
 /// Measure, against what cannot be avoided.
 #[derive(Args, Debug)]
@@ -32,5 +33,17 @@ impl Bench {
             What::Predict(command) => command.run(),
             What::Preflight(command) => command.run(),
         }
+    }
+}
+
+/// Prints each goal with whether it is met. A missed one falsifies where goals are checked.
+fn judge(goals: &[(String, bool)], check: bool) -> Exit {
+    for (goal, is_met) in goals {
+        outln!("{} {goal}", if *is_met { "met:   " } else { "missed:" });
+    }
+    if check && goals.iter().any(|(_, is_met)| !is_met) {
+        Exit::Falsified
+    } else {
+        Exit::Held
     }
 }

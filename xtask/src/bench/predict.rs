@@ -13,6 +13,7 @@ use meshproof::istio::{Topology, predict};
 use meshproof::outcome::OutcomeId;
 use meshproof::snapshot::Snapshot;
 
+use super::judge;
 use crate::exit::Exit;
 use crate::output::outln;
 
@@ -85,15 +86,7 @@ impl Predict {
             (format!("{MEGABYTES} MB"), memory.is_none_or(|it| it <= MEGABYTES)),
             (format!("growth {GROWTH}"), growth <= GROWTH),
         ];
-        for (goal, is_met) in &goals {
-            outln!("{} {goal}", if *is_met { "met:   " } else { "missed:" });
-        }
-        let is_missed = goals.iter().any(|(_, is_met)| !is_met);
-        Ok(if self.check && is_missed {
-            Exit::Falsified
-        } else {
-            Exit::Held
-        })
+        Ok(judge(&goals, self.check))
     }
 }
 

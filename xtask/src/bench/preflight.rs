@@ -9,6 +9,7 @@ use meshproof::bench::{clean_mesh, peak_of_this};
 use meshproof::snapshot::{Mixed, Snapshot};
 use semver::Version;
 
+use super::judge;
 use crate::exit::Exit;
 use crate::output::outln;
 
@@ -69,15 +70,7 @@ impl Preflight {
                 whole.found == 0 && quarter.found == 0,
             ),
         ];
-        for (goal, is_met) in &goals {
-            outln!("{} {goal}", if *is_met { "met:   " } else { "missed:" });
-        }
-        let is_missed = goals.iter().any(|(_, is_met)| !is_met);
-        Ok(if self.check && is_missed {
-            Exit::Falsified
-        } else {
-            Exit::Held
-        })
+        Ok(judge(&goals, self.check))
     }
 }
 

@@ -18,7 +18,7 @@ use super::proto::{boolean, seconds, transport_socket};
 use super::{Acceptance, Instruments};
 use crate::call::Connections;
 use crate::fault::{TlsLimits, TlsVersion};
-use crate::istio::policy::{ClientCertificate, TlsOrigination, Trust};
+use crate::istio::policy::{ClientCertificate, INBOUND_CIPHER_SUITES, TlsOrigination, Trust};
 
 /// The secret that holds a workload's own certificate.
 pub(crate) const WORKLOAD_SECRET: &str = "default";
@@ -30,16 +30,6 @@ pub(crate) const SYSTEM_ROOTS_SECRET: &str = "file-root:system";
 pub(super) const SDS_CLUSTER: &str = "sds-grpc";
 
 const TLS_SOCKET: &str = "envoy.transport_sockets.tls";
-
-/// TLS 1.2 cipher suites of istiod's inbound contexts.
-const CIPHER_SUITES: [&str; 6] = [
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "AES256-GCM-SHA384",
-    "AES128-GCM-SHA256",
-];
 
 /// The socket of a client cluster.
 pub(super) fn upstream(tls: &TlsOrigination, instruments: &Instruments) -> TransportSocket {
@@ -96,7 +86,7 @@ pub(super) fn downstream(acceptance: &Acceptance) -> TransportSocket {
             // The recorded TCP chains add istio-peer-exchange only with metadata exchange, which upstream Envoy lacks.
             alpn_protocols: vec!["h2".to_owned(), "http/1.1".to_owned()],
             tls_certificate_sds_secret_configs: vec![sds_secret(WORKLOAD_SECRET, Waits::ForEver)],
-            tls_params: Some(parameters(minimum, &CIPHER_SUITES, &acceptance.limits)),
+            tls_params: Some(parameters(minimum, &INBOUND_CIPHER_SUITES, &acceptance.limits)),
             validation_context_type: Some(combined(prefixes, sds_secret(ROOT_SECRET, Waits::ForEver))),
             ..CommonTlsContext::default()
         }),

@@ -3,6 +3,7 @@
 use semver::Version;
 
 use crate::fault::{TlsLimits, TlsVersion};
+use crate::istio::policy::INBOUND_CIPHER_SUITES;
 use crate::istio::releases;
 use crate::outcome::{Outcome, OutcomeId, Side};
 use crate::pki::LeafKey;
@@ -30,16 +31,6 @@ const OFFERED: [&str; 6] = [
     "ECDHE-RSA-AES256-GCM-SHA384",
 ];
 
-/// TLS 1.2 suites of istiod's inbound contexts.
-const ACCEPTED: [&str; 6] = [
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "AES256-GCM-SHA384",
-    "AES128-GCM-SHA256",
-];
-
 const POST_QUANTUM: &str = "X25519MLKEM768";
 
 impl<'a> TlsParameters<'a> {
@@ -54,7 +45,7 @@ impl<'a> TlsParameters<'a> {
         only_tls_1_3: bool,
         limits: Option<&'a TlsLimits>,
     ) -> Self {
-        let mut parameters = Self::of_sidecar(release, &ACCEPTED);
+        let mut parameters = Self::of_sidecar(release, &INBOUND_CIPHER_SUITES);
         if only_tls_1_3 {
             parameters.min_version = TlsVersion::V1_3;
         }
