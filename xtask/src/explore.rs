@@ -25,7 +25,7 @@ Examples:
   cargo xtask explore --seed 7 --first 42 --cases 1   mesh 42 of them once more")]
 pub(crate) struct Explore {
     /// How many meshes
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     cases: u32,
 
     /// What the meshes are drawn from
