@@ -24,6 +24,7 @@ use crate::envoy::binary::{Overrides, Progress, Provenance, Silent};
 use crate::fault::Conditions;
 use crate::istio::Topology;
 use crate::probe::Evidence;
+use crate::snapshot::Snapshot;
 
 pub use capability::Capability;
 pub use error::MeshError;
@@ -84,7 +85,9 @@ impl fmt::Display for Tier {
 /// The calls are part of it because without interception a port that no Service declares has to be known beforehand.
 #[derive(Clone, Debug)]
 pub struct Desired {
-    /// Workloads, Services, and the policies between them.
+    /// The objects. What a cluster is given; its istiod finds out what they mean.
+    pub snapshot: Arc<Snapshot>,
+    /// What they mean: workloads, Services, and the policies between them.
     pub topology: Arc<Topology>,
     /// What is deliberately different.
     pub conditions: Conditions,

@@ -5,7 +5,6 @@ use crate::audit::calls::CallGroup;
 use crate::audit::report::Severity;
 use crate::audit::rule::{Category, Check, Rule};
 use crate::audit::view::View;
-use crate::call::Destination;
 use crate::istio::RuleId;
 use crate::istio::policy::{ClientCertificate, ClientTls};
 use crate::outcome::OutcomeId;
@@ -142,15 +141,10 @@ pub(super) const PLAIN_CLIENT: Rule = Rule {
 /// Whether the client's sidecar originates mesh mTLS towards every endpoint.
 fn is_mutual(group: &CallGroup, view: &View<'_>) -> bool {
     let call = &group.example;
-    let Destination::Service {
-        namespace,
-        name,
-        port,
-    } = &call.to
-    else {
+    let Some((namespace, name, port)) = call.to.service() else {
         return false;
     };
-    let outbound = view.topology.outbound(&call.from, namespace, name, *port, None);
+    let outbound = view.topology.outbound(&call.from, namespace, name, port, None);
     outbound.is_some_and(
         |it| matches!(it.tls, ClientTls::Fixed(tls) if tls.certificate == ClientCertificate::Workload),
     )

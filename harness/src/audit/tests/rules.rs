@@ -147,25 +147,12 @@ fn the_current_release_is_what_the_input_says_or_the_minor_before() {
     assert_eq!(current(istiod).0, "1.30.1");
 }
 
-const PLAIN_TO_STRICT: &str = "
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: plain, namespace: shop, annotations: {ANNOTATIONS}}
-spec: {host: server, trafficPolicy: {tls: {mode: DISABLE}}}
----
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: strict, namespace: shop}
-spec: {mtls: {mode: STRICT}}
-";
+const PLAIN_TO_STRICT: &str = include_str!("../../../tests/data/audit/plain-to-strict.yaml");
 
 #[test]
 fn a_baseline_accepts_until_its_day_and_tells_what_it_no_longer_needs() {
     let accepted = |baseline: &str| {
-        let mut input = input(&format!(
-            "{CLEAN}---{}",
-            PLAIN_TO_STRICT.replace("ANNOTATIONS", "")
-        ));
+        let mut input = input(&format!("{CLEAN}{}", PLAIN_TO_STRICT));
         input.baseline = Baseline::from_yaml(baseline, "baseline.yaml").unwrap();
         let report = audit(&mut input).unwrap();
         (
@@ -206,8 +193,11 @@ fn istios_annotation_suppresses_the_codes_it_names() {
     let worst = |annotation: &str| {
         let annotation = format!("galley.istio.io/analyze-suppress: '{annotation}'");
         report(&format!(
-            "{CLEAN}---{}",
-            PLAIN_TO_STRICT.replace("ANNOTATIONS", &annotation)
+            "{CLEAN}{}",
+            PLAIN_TO_STRICT.replace(
+                "name: plain,",
+                &format!("name: plain, annotations: {{{annotation}}},")
+            )
         ))
         .worst()
     };
@@ -224,10 +214,7 @@ fn a_thousand_equal_calls_are_one_finding() {
         )
     };
     let clients: String = (0..50).map(client).collect();
-    let report = report(&format!(
-        "{CLEAN}---{}{clients}",
-        PLAIN_TO_STRICT.replace("ANNOTATIONS", "")
-    ));
+    let report = report(&format!("{CLEAN}{}{clients}", PLAIN_TO_STRICT));
     let found: Vec<_> = report
         .findings
         .iter()

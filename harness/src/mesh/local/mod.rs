@@ -364,19 +364,12 @@ impl Mesh for LocalMesh {
 
 /// The pin that makes the caller's sidecar reach the endpoint the call is about; none where there is no choice.
 fn pin_of(topology: &Topology, call: &Call) -> Option<Pin> {
-    let Destination::Service {
-        namespace,
-        name,
-        port,
-    } = &call.to
-    else {
-        return None;
-    };
+    let (namespace, name, port) = call.to.service()?;
     let endpoint = call.endpoint.clone()?;
     if candidates(topology, call).len() < 2 {
         return None;
     }
-    let outbound = topology.outbound(&call.from, namespace, name, *port, call.subset.as_deref())?;
+    let outbound = topology.outbound(&call.from, namespace, name, port, call.subset.as_deref())?;
     (outbound.discovery == Discovery::Eds).then(|| Pin {
         cluster: outbound.cluster_name(),
         pod: endpoint,
@@ -396,7 +389,7 @@ fn resolves(topology: &Topology, call: &Call, through_sidecar: bool) -> bool {
             through_sidecar && topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly
         }
         Destination::Service { namespace, name, .. } => {
-            let service = topology.services.get(&(namespace.clone(), name.clone()));
+            let service = topology.service(namespace, name);
             service.is_none_or(|service| !service.headless) || !candidates(topology, call).is_empty()
         }
         Destination::Pod { .. } => true,
