@@ -19,8 +19,17 @@ const RULE_TLS: &[RuleId] = &[
     RuleId::AutoMtlsEndpointByRule,
 ];
 
+/// The rules of this file, in the order of the report.
+pub(super) const RULES: &[Rule] = &[
+    DISABLE_TO_STRICT,
+    NAMESPACE_DISABLE,
+    ONE_WAY_TLS,
+    MUTUAL_WITHOUT_SIDECAR,
+    HEADLESS,
+];
+
 /// A rule sends plaintext to a server that demands mTLS.
-pub(super) const DISABLE_TO_STRICT: Rule = Rule {
+const DISABLE_TO_STRICT: Rule = Rule {
     code: "policy.disable-to-strict",
     category: Category::Policy,
     severity: Severity::High,
@@ -36,7 +45,7 @@ pub(super) const DISABLE_TO_STRICT: Rule = Rule {
 };
 
 /// A namespace says DISABLE and a workload in it STRICT.
-pub(super) const NAMESPACE_DISABLE: Rule = Rule {
+const NAMESPACE_DISABLE: Rule = Rule {
     code: "policy.namespace-disable",
     category: Category::Policy,
     severity: Severity::High,
@@ -53,7 +62,7 @@ pub(super) const NAMESPACE_DISABLE: Rule = Rule {
 };
 
 /// One-way TLS into the mesh.
-pub(super) const ONE_WAY_TLS: Rule = Rule {
+const ONE_WAY_TLS: Rule = Rule {
     code: "policy.simple-to-mesh",
     category: Category::Policy,
     severity: Severity::High,
@@ -79,7 +88,7 @@ pub(super) const ONE_WAY_TLS: Rule = Rule {
 };
 
 /// mTLS forced on servers without sidecar.
-pub(super) const MUTUAL_WITHOUT_SIDECAR: Rule = Rule {
+const MUTUAL_WITHOUT_SIDECAR: Rule = Rule {
     code: "policy.mutual-without-sidecar",
     category: Category::Policy,
     severity: Severity::High,
@@ -99,7 +108,7 @@ pub(super) const MUTUAL_WITHOUT_SIDECAR: Rule = Rule {
 };
 
 /// Headless Services hide what endpoints are.
-pub(super) const HEADLESS: Rule = Rule {
+const HEADLESS: Rule = Rule {
     code: "policy.headless",
     category: Category::Policy,
     severity: Severity::High,
@@ -118,23 +127,6 @@ pub(super) const HEADLESS: Rule = Rule {
             OutcomeId::PlaintextToStrict | OutcomeId::TlsToPlaintext
         );
         (is_mismatch && group.rests_on(&rules)).then_some(Severity::High)
-    }),
-};
-
-/// Workloads outside of the mesh and servers that demand it: which is what STRICT is for.
-pub(super) const PLAIN_CLIENT: Rule = Rule {
-    code: "policy.plain-client",
-    category: Category::Policy,
-    severity: Severity::Info,
-    title: "every workload may call every STRICT server",
-    explanation: "A workload without sidecar cannot call servers that say STRICT. That is what STRICT is for, and no \
-                  mistake unless somebody counts on these calls.",
-    remedy: "Inject the caller, or say PERMISSIVE for the port it needs.",
-    source: "pilot/pkg/networking/core/listener_inbound.go@1.30.3",
-    check: Check::Failing(|group, _| {
-        group
-            .rests_on(&[RuleId::ClientWithoutSidecar])
-            .then_some(Severity::Info)
     }),
 };
 
