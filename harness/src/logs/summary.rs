@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use crate::outcome::{OutcomeId, Side};
 
 use super::finding::View;
-use super::next_step::{NextStepsError, next_step};
 use super::patterns::About;
 use super::scan::Counts;
 use super::tally::{Row, Tally};
@@ -30,10 +29,8 @@ type Group<'a> = ((About, OutcomeId, &'a [OutcomeId], Option<Side>), Vec<&'a Row
 
 impl Summary<'_> {
     /// The text, without a newline at its end.
-    ///
-    /// # Errors
-    /// When the embedded next steps are invalid.
-    pub fn render(&self) -> Result<String, NextStepsError> {
+    #[must_use]
+    pub fn render(&self) -> String {
         let mut text = String::new();
         for ((about, outcome, candidates, side), rows) in self.groups() {
             let count: u64 = rows.iter().map(|row| row.count).sum();
@@ -58,7 +55,7 @@ impl Summary<'_> {
             if let Some(row) = rows.first() {
                 let _ = writeln!(text, "  sample     {}\n  named by   {}", row.sample, row.pattern);
             }
-            if let Some(step) = next_step(outcome)? {
+            if let Some(step) = outcome.next_step() {
                 let _ = writeln!(text, "  next       {step}");
             }
             for outcome in std::iter::once(&outcome).chain(candidates) {
@@ -73,7 +70,7 @@ impl Summary<'_> {
             text.push_str("no failure is told of\n\n");
         }
         text.push_str(&self.reading());
-        Ok(text)
+        text
     }
 
     fn groups(&self) -> Vec<Group<'_>> {
@@ -200,7 +197,6 @@ checkout-7d4 istio-proxy [2026-11-22T04:51:42.383Z] "GET /x HTTP/1.1" 503 UC ups
             scenarios: &scenarios,
         }
         .render()
-        .unwrap()
     }
 
     #[test]

@@ -10,7 +10,6 @@ pub mod local;
 pub mod replay;
 mod run_directory;
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,8 +31,25 @@ pub use load::{Requests, Tally};
 pub use run_directory::{RunDirectory, RunDirectoryError, sweep};
 
 /// Where a scenario runs.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    Eq,
+    Hash,
+    strum::IntoStaticStr,
+    JsonSchema,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    Serialize,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Tier {
     /// Real Envoys on loopback ports, control plane and applications in-process.
     Local,
@@ -51,32 +67,12 @@ pub enum Tier {
 
 impl Tier {
     /// Every tier.
-    pub const ALL: [Self; 6] = [
-        Self::Local,
-        Self::Netns,
-        Self::Docker,
-        Self::Kind,
-        Self::Cluster,
-        Self::Replay,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// As written on the command line and in reports.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Netns => "netns",
-            Self::Docker => "docker",
-            Self::Kind => "kind",
-            Self::Cluster => "cluster",
-            Self::Replay => "replay",
-        }
-    }
-}
-
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

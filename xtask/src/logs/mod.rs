@@ -8,7 +8,6 @@ mod visibility;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use meshproof::logs::{
     Correlation, Counts, File, Finding, Input, Metrics, Names, Patterns, Scanned, Scanner, Summary, Tally,
@@ -217,7 +216,7 @@ impl Report {
                     counts: &self.counts,
                     scenarios: &scenarios,
                 };
-                outln!("{}", summary.render().context("cannot word the summary")?);
+                outln!("{}", summary.render());
                 if repeated > 0 {
                     outln!(
                         "{repeated} lines are of requests that other lines tell of; each request counts once"
