@@ -4,6 +4,7 @@
 //! has a front of its own (see `envoy::config`), carrying the address that interception would have told.
 
 mod application;
+mod expiry;
 mod floor;
 mod load;
 mod observe;
@@ -293,6 +294,7 @@ impl Mesh for LocalMesh {
         self.pods.push(&self.control, &desired, &self.places);
         self.pods.in_force(&self.control).await?;
         self.pods.left().await;
+        expiry::awaited(authority, &desired.conditions.credentials).await?;
         if let Some(marks) = marks {
             let owed = Owed::of(&[], desired.connections, &desired.topology);
             quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
@@ -329,6 +331,9 @@ impl Mesh for LocalMesh {
             self.apply(state).await?;
             load.in_force(|call| self.way_of_load(call))?;
             load.enough().await?;
+            if let (Some(authority), Some(desired)) = (&mut self.authority, &self.desired) {
+                expiry::not_yet(authority, &desired.conditions.credentials)?;
+            }
         }
         let tallies = load.end().await?;
         if let Some(desired) = &self.desired {
