@@ -97,8 +97,8 @@ fn granted(manifest: &str) -> BTreeSet<String> {
         std::fs::write(&path, it).unwrap();
         let mut snapshot = Snapshot::new(Version::new(1, 30, 3));
         snapshot.load_files(&[path]).unwrap();
-        let value = snapshot.objects().next().unwrap().1.object.to_manifest().unwrap();
-        value
+        let (_, stored) = snapshot.objects().next().unwrap();
+        stored.object.to_manifest().unwrap()
     });
     let mut granted = BTreeSet::new();
     for role in documents.filter(|it| matches!(it["kind"].as_str(), Some("ClusterRole" | "Role"))) {

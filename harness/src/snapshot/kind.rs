@@ -72,3 +72,14 @@ impl Reader for ByValue {
         T::deserialize(&self.0)
     }
 }
+
+/// An object that is there as JSON.
+pub(super) struct ByJson<'a>(pub(super) &'a str);
+
+impl Reader for ByJson<'_> {
+    type Error = serde_json::Error;
+
+    fn read<T: DeserializeOwned>(&mut self) -> Result<T, Self::Error> {
+        serde_json::from_str(self.0)
+    }
+}

@@ -4,6 +4,7 @@
 //! configuration among them. It knows what an object says, never what it means: that is [`crate::istio`].
 
 pub mod api;
+mod bundle;
 mod cluster;
 mod error;
 mod kind;
@@ -18,6 +19,7 @@ mod store;
 pub(crate) mod tree;
 mod yaml;
 
+pub use bundle::{BundleError, Names};
 pub use cluster::Scope;
 pub use error::{LoadError, NoSuchObject};
 pub use mesh_config::{MeshConfig, OutboundTrafficPolicy};
