@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("call", &[]),
     ("one_or_many", &[]),
     ("reference", &["call"]),
+    ("kubernetes", &[]),
     ("snapshot", &["reference"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
