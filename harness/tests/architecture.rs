@@ -49,7 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
-            "audit", "call", "claims", "fault", "istio", "outcome", "probe", "scenario", "symptom",
+            "audit", "call", "claims", "envoy", "fault", "istio", "outcome", "probe", "scenario", "symptom",
         ],
     ),
     (
