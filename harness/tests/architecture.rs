@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("one_or_many", &[]),
     ("reference", &["call"]),
     ("kubernetes", &[]),
-    ("snapshot", &["reference"]),
+    ("snapshot", &["kubernetes", "reference"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
     (
