@@ -92,6 +92,19 @@ impl Destination {
         }
     }
 
+    /// Namespace, name and port, if it is a Service.
+    #[must_use]
+    pub fn service(&self) -> Option<(&str, &str, u16)> {
+        match self {
+            Self::Service {
+                namespace,
+                name,
+                port,
+            } => Some((namespace, name, *port)),
+            Self::Pod { .. } | Self::Host { .. } => None,
+        }
+    }
+
     /// The authority a caller writes: `payment.payments.svc.cluster.local:8080`.
     #[must_use]
     pub fn authority(&self, cluster_domain: &str) -> String {

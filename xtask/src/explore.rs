@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use meshproof::envoy::binary::TerminalProgress;
 use meshproof::explore::{Exploration, Options, explore};
@@ -83,8 +82,7 @@ impl Explore {
         };
         let explored = explored?;
         for found in &explored.disagreements {
-            let written = found.reproduction.write(&folder);
-            written.with_context(|| format!("cannot write into {}", folder.display()))?;
+            found.reproduction.write(&folder)?;
         }
         self.show(&explored, &folder)?;
         Ok(match explored.disagreements.is_empty() {

@@ -13,6 +13,7 @@ mod output;
 mod predict;
 mod preflight;
 mod release;
+mod releases;
 mod scenario;
 mod setup;
 mod suite;
@@ -48,6 +49,8 @@ enum Command {
     Explore(explore::Explore),
     /// Read logs of proxies, and say which mTLS failures they tell of
     Logs(logs::Logs),
+    /// List the Istio releases, and what each runs on
+    Releases(releases::Releases),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
     /// Measure, against what cannot be avoided
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Logs(command) => command.run(),
+        Command::Releases(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),

@@ -1,6 +1,6 @@
 //! Preflight: what of a mesh is broken now, what an upgrade will break, and why.
 //!
-//! [`audit`] looks at a snapshot with every one of [`RULES`], and at the [`hazards`] on the way from the current to the
+//! [`audit`] looks at a snapshot with every one of [`rules()`], and at the [`hazards`] on the way from the current to the
 //! target release. Calls are judged by the one prediction engine ([`crate::istio::predict()`]) alone; no rule resolves policy
 //! itself.
 //!
@@ -32,7 +32,7 @@ pub use hazard::{Condition, Hazard, Releases, RuleField, hazards};
 pub use page::page;
 pub use report::{Accepted, Check, Finding, Location, Replayed, Report, RiskyCall, Severity, Status};
 pub use rule::{Category, Rule};
-pub use rules::RULES;
+pub use rules::rules;
 
 use crate::istio::{ReleaseTable, injection};
 use crate::snapshot::{Mixed, ObjectRef, Snapshot, YamlError};
@@ -159,7 +159,7 @@ fn current_release(input: &Input, releases: &ReleaseTable) -> (Version, Option<S
 
 fn check_rules(view: &View<'_>, report: &mut Report) {
     let mut failing = explain(view);
-    for (index, rule) in RULES.iter().enumerate() {
+    for (index, rule) in rules().enumerate() {
         let mut found = Findings::new(rule);
         match rule.check {
             rule::Check::Mesh(check) => check(view, &mut found),
@@ -194,11 +194,11 @@ fn check_rules(view: &View<'_>, report: &mut Report) {
 fn explain<'v>(view: &'v View<'_>) -> BTreeMap<usize, Vec<(&'v CallGroup, Severity)>> {
     let mut explained: BTreeMap<usize, Vec<_>> = BTreeMap::new();
     for group in view.calls.iter().filter(|it| it.fails()) {
-        let explains = |(index, rule): (usize, &&Rule)| match rule.check {
+        let explains = |(index, rule): (usize, &Rule)| match rule.check {
             rule::Check::Failing(explains) => Some((index, explains(group, view)?)),
             rule::Check::Mesh(_) => None,
         };
-        if let Some((index, severity)) = RULES.iter().enumerate().find_map(explains) {
+        if let Some((index, severity)) = rules().enumerate().find_map(explains) {
             explained.entry(index).or_default().push((group, severity));
         }
     }

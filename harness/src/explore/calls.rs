@@ -95,7 +95,7 @@ impl DrawnCall {
                 let number = service % case.services.len();
                 let (namespace, name) = (case.services[number].namespace(world), Service::name(number));
                 let port = case.services[number].port_number(port);
-                let known = topology.services.get(&(namespace.to_owned(), name.clone()))?;
+                let known = topology.service(namespace, &name)?;
                 let pods = topology.endpoints(known, known.port(port)?);
                 let endpoint = (pods.len() > 1).then(|| pods[endpoint % pods.len()].0.clone());
                 let namespace = namespace.to_owned();
@@ -135,15 +135,10 @@ impl DrawnCall {
         let (Some(subset), CallKind::App) = (self.subset, call.kind) else {
             return call;
         };
-        let Destination::Service {
-            namespace,
-            name,
-            port,
-        } = &call.to
-        else {
+        let Some((namespace, name, port)) = call.to.service() else {
             return call;
         };
-        let outbound = topology.outbound(&call.from, namespace, name, *port, Some(subset));
+        let outbound = topology.outbound(&call.from, namespace, name, port, Some(subset));
         let reached = |outbound: &Outbound| match &call.endpoint {
             Some(pod) => outbound.endpoints.iter().any(|it| it.pod == *pod),
             None => true,
@@ -157,20 +152,8 @@ impl DrawnCall {
 
 fn calls_itself(call: &Call, topology: &Topology) -> bool {
     let own = call.from.pod(0);
-    match &call.to {
-        Destination::Pod { pod, .. } => *pod == own,
-        Destination::Service {
-            namespace,
-            name,
-            port,
-        } => {
-            let service = topology.services.get(&(namespace.clone(), name.clone()));
-            let pods = service.and_then(|service| Some(topology.endpoints(service, service.port(*port)?)));
-            match &call.endpoint {
-                Some(endpoint) => *endpoint == own,
-                None => pods.is_some_and(|pods| pods.iter().any(|(pod, _)| *pod == own)),
-            }
-        }
-        Destination::Host { .. } => false,
+    match &call.endpoint {
+        Some(endpoint) => *endpoint == own,
+        None => topology.reached(&call.to).iter().any(|(pod, _)| *pod == own),
     }
 }

@@ -1,7 +1,5 @@
 //! One state of a mesh: every call predicted, made, and both compared.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::case::Case;
@@ -9,11 +7,11 @@ use super::world::World;
 use crate::call::{Call, Connections};
 use crate::fault::{Conditions, Fault};
 use crate::istio::{Prediction, Topology};
-use crate::mesh::{Desired, Mesh, MeshError};
+use crate::mesh::{Mesh, MeshError};
 use crate::outcome::{Outcome, OutcomeId};
 use crate::probe::{Evidence, classify};
 use crate::scenario::{State, StateError};
-use crate::snapshot::LoadError;
+use crate::snapshot::{LoadError, Snapshot};
 
 /// How calls are predicted.
 pub(super) type Predict = fn(&Topology, &Conditions, &Call) -> Prediction;
@@ -86,12 +84,11 @@ impl Scene<'_> {
 
     /// A state of these objects and nothing else.
     pub(super) fn state_of(&self, objects: &[Value]) -> Result<State, LoadError> {
-        let mut state = State::empty(self.world.release.clone());
+        let mut snapshot = Snapshot::new(self.world.release.clone());
         // JSON is YAML.
         let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
-        state.snapshot.add_yaml(&documents.join("\n---\n"), "explored")?;
-        state.topology = Topology::new(&state.snapshot, None);
-        Ok(state)
+        snapshot.add_yaml(&documents.join("\n---\n"), "explored")?;
+        Ok(State::of(snapshot))
     }
 
     pub(super) fn calls(&self, state: &State) -> Vec<Call> {
@@ -111,13 +108,8 @@ pub(super) async fn compare(
         .iter()
         .map(|call| predict(&state.topology, &conditions, call))
         .collect();
-    mesh.apply(Desired {
-        topology: Arc::new(state.topology.clone()),
-        conditions,
-        calls: calls.clone(),
-        connections: Connections::Fresh,
-    })
-    .await?;
+    mesh.apply(state.desired(calls.clone(), Connections::Fresh))
+        .await?;
     let mut compared = Vec::new();
     for (call, predicted) in calls.into_iter().zip(predictions) {
         let evidence = mesh.call(&call).await?;

@@ -24,6 +24,5 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub use reproduction::Reproduction;
 pub use run::{ExploreError, Options, explore};
 pub use tally::{Disagreement, Exploration};

@@ -10,13 +10,13 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::check::{Compared, Predict, Scene, compare};
 use super::draw::{CASES_PER_WORLD, case_of, world_of};
-use super::reproduction::Reproduction;
+use super::reproduction::reproduction;
 use super::shrink::shrink;
 use super::tally::{Disagreement, Exploration};
 use crate::istio;
 use crate::mesh::{MeshError, Settings, Tier};
 use crate::reference::ReferenceError;
-use crate::scenario::StateError;
+use crate::scenario::{ReproductionError, StateError};
 use crate::snapshot::LoadError;
 
 /// What to explore.
@@ -51,9 +51,9 @@ pub enum ExploreError {
     /// A drawn state could not be built. A fault of this module.
     #[error("a drawn mesh is no valid one: {0}")]
     State(#[from] StateError),
-    /// A reproduction could not be written down. A fault of this module.
-    #[error("cannot write a scenario down: {0}")]
-    Reproduction(String),
+    /// A disagreement could not be written down.
+    #[error(transparent)]
+    Reproduction(#[from] ReproductionError),
     /// A task failed.
     #[error("a world's task failed: {0}")]
     Task(#[from] JoinError),
@@ -172,7 +172,7 @@ impl Explorer {
         mesh.down().await;
         let (scene, least) = shrunk?;
         let name = format!("explored-{}-{case}-{number}", self.seed);
-        let reproduction = Reproduction::of(&scene, &least, name, self.seed, case)?;
+        let reproduction = reproduction(&scene, &least, name, self.seed, case)?;
         Ok(Disagreement {
             case,
             calls,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::check::Compared;
-use super::reproduction::Reproduction;
 use crate::istio::policy::Because;
 use crate::outcome::{Outcome, OutcomeId};
 use crate::probe::Evidence;
+use crate::scenario::Reproduction;
 
 /// What came of an exploration.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -1,13 +1,13 @@
 use super::check::{Compared, Scene};
 use super::draw::{case_of, world_of};
+use super::reproduction::reproduction;
 use super::run::{Explorer, Options};
-use super::*;
 use crate::call::Call;
 use crate::fault::Conditions;
 use crate::istio::{Prediction, Topology, predict};
 use crate::mesh::{Settings, Tier};
 use crate::outcome::{Outcome, OutcomeId, Side};
-use crate::scenario;
+use crate::scenario::{self, Reproduction};
 
 /// Says that plaintext gets into STRICT.
 fn wrong(topology: &Topology, conditions: &Conditions, call: &Call) -> Prediction {
@@ -41,7 +41,7 @@ fn every_call_of_every_case_can_be_written_down_as_a_scenario_that_predicts_the_
                 observed: Outcome::of(OutcomeId::Unknown),
                 evidence: None,
             };
-            let reproduction = Reproduction::of(&scene, &shown, "explored".to_owned(), 3, number).unwrap();
+            let reproduction = reproduction(&scene, &shown, "explored".to_owned(), 3, number).unwrap();
             let planned = planned(&reproduction);
             assert!(
                 planned.contains(&(call.clone(), predicted.outcome.clone())),

@@ -29,7 +29,7 @@ mod workload;
 
 pub use finding::{Finding, Flaw};
 pub use predict::{Prediction, predict};
-pub use release_table::{MinorRelease, ReleaseTable};
+pub use release_table::{MinorRelease, NodeImage, ReleaseTable};
 pub use rule_id::RuleId;
 pub use service::{Service, ServicePort, TargetPort};
 pub use topology::Topology;

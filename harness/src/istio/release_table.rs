@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use jiff::civil::Date;
 use semver::Version;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::snapshot::{YamlError, from_yaml};
 
@@ -19,6 +19,8 @@ pub struct ReleaseTable {
     /// The day the table was true.
     pub as_of: Date,
     releases: Vec<MinorRelease>,
+    /// Node images of kind, oldest first.
+    nodes: Vec<NodeImage>,
 }
 
 /// A minor release and its patches.
@@ -35,11 +37,34 @@ pub struct MinorRelease {
     /// The minor release of Envoy, with patch 0.
     #[serde(deserialize_with = "minor")]
     pub envoy: Version,
+    /// Where the published charts take images from.
+    pub hub: String,
     /// The Kubernetes minors it supports, with patch 0, oldest first.
     #[serde(deserialize_with = "minors")]
     pub kubernetes: Vec<Version>,
     /// All its patches, oldest first.
     pub patches: Vec<Version>,
+}
+
+/// A node image of kind.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeImage {
+    /// The Kubernetes release in it.
+    pub kubernetes: Version,
+    /// The release of kind it was built for.
+    pub kind: Version,
+    /// With tag and digest.
+    pub image: String,
+}
+
+impl MinorRelease {
+    /// Whether it supports a Kubernetes version.
+    #[must_use]
+    pub fn supports(&self, kubernetes: &Version) -> bool {
+        let same = |it: &Version| (it.major, it.minor) == (kubernetes.major, kubernetes.minor);
+        self.kubernetes.iter().any(same)
+    }
 }
 
 static TABLE: LazyLock<Result<ReleaseTable, Box<YamlError>>> =
@@ -52,6 +77,19 @@ impl ReleaseTable {
     /// When it cannot be read, which a test rules out.
     pub fn known() -> Result<&'static Self, Box<YamlError>> {
         TABLE.as_ref().map_err(Clone::clone)
+    }
+
+    /// Every minor release, oldest first.
+    #[must_use]
+    pub fn minors(&self) -> &[MinorRelease] {
+        &self.releases
+    }
+
+    /// The node images of kind whose Kubernetes all of these minor releases support, oldest first.
+    pub fn nodes_for(&self, minors: &[&MinorRelease]) -> impl Iterator<Item = &NodeImage> {
+        self.nodes
+            .iter()
+            .filter(move |node| minors.iter().all(|it| it.supports(&node.kubernetes)))
     }
 
     /// The minor release that a release belongs to.

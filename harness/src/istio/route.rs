@@ -10,7 +10,7 @@ impl Topology {
     /// that depends on what is not modelled.
     #[must_use]
     pub fn route(&self, client: &WorkloadName, namespace: &str, service: &str, port: u16) -> Option<Route> {
-        let service = self.services.get(&(namespace.to_owned(), service.to_owned()))?;
+        let service = self.service(namespace, service)?;
         let class = service.port(port)?.class;
         let routing = self
             .virtual_services

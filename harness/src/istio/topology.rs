@@ -14,7 +14,7 @@ use super::unmodelled::Unmodelled;
 use super::virtual_service::VirtualServices;
 use super::workload::{self, Workload};
 use super::{dangling, identity, inbound};
-use crate::call::{PodName, WorkloadName};
+use crate::call::{Destination, PodName, WorkloadName};
 use crate::snapshot::{MeshConfig, Snapshot};
 
 /// The mesh a snapshot describes.
@@ -81,6 +81,36 @@ impl Topology {
                 (0..workload.replicas).map(move |ordinal| (workload.name.pod(ordinal), pod_port))
             })
             .collect()
+    }
+
+    /// The pods and ports that may answer where a caller names `to`, in a stable order; several for a Service with
+    /// several endpoints, none for what no object declares.
+    #[must_use]
+    pub fn reached(&self, to: &Destination) -> Vec<(PodName, u16)> {
+        match to {
+            Destination::Service {
+                namespace,
+                name,
+                port,
+            } => self
+                .service(namespace, name)
+                .and_then(|service| Some(self.endpoints(service, service.port(*port)?)))
+                .unwrap_or_default(),
+            Destination::Pod { pod, port } => vec![(pod.clone(), *port)],
+            Destination::Host { .. } => Vec::new(),
+        }
+    }
+
+    /// A Service by its name.
+    #[must_use]
+    pub fn service(&self, namespace: &str, name: &str) -> Option<&Service> {
+        self.services.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// Whether the workload is there and has a sidecar.
+    #[must_use]
+    pub fn has_sidecar(&self, workload: &WorkloadName) -> bool {
+        self.workloads.get(workload).is_some_and(Workload::has_sidecar)
     }
 
     /// The first pod of each workload behind a Service port, each standing for all of its own.
@@ -167,7 +197,7 @@ impl Topology {
             .workloads
             .get(client)
             .filter(|workload| workload.has_sidecar())?;
-        let service = self.services.get(&(namespace.to_owned(), service.to_owned()))?;
+        let service = self.service(namespace, service)?;
         Some(Cluster::of(self, client, service, service.port(port)?, subset)?.outbound(Pods::Every))
     }
 
@@ -177,7 +207,7 @@ impl Topology {
             .strip_suffix(self.mesh.cluster_domain.as_str())?
             .strip_suffix(".svc.")?;
         let (name, namespace) = short.split_once('.')?;
-        self.services.get(&(namespace.to_owned(), name.to_owned()))
+        self.service(namespace, name)
     }
 }
 

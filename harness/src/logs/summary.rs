@@ -6,13 +6,15 @@ use std::fmt::Write as _;
 use crate::outcome::{OutcomeId, Side};
 
 use super::finding::View;
-use super::next_step::{NextStepsError, next_step};
 use super::patterns::About;
 use super::scan::Counts;
 use super::tally::{Row, Tally};
 
 /// How many upstreams are listed below an outcome.
 const UPSTREAMS: usize = 10;
+
+/// The name of the scenario that shows a refusal, by outcome and the end that refused; with no end, whichever it was.
+pub type Scenarios = BTreeMap<(OutcomeId, Option<Side>), String>;
 
 /// What logs showed, as text.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +23,8 @@ pub struct Summary<'a> {
     pub tally: &'a Tally,
     /// What was read.
     pub counts: &'a Counts,
-    /// The scenario that reproduces an outcome, by its name.
-    pub scenarios: &'a BTreeMap<OutcomeId, String>,
+    /// What can be reproduced.
+    pub scenarios: &'a Scenarios,
 }
 
 /// Rows of one outcome.
@@ -30,10 +32,8 @@ type Group<'a> = ((About, OutcomeId, &'a [OutcomeId], Option<Side>), Vec<&'a Row
 
 impl Summary<'_> {
     /// The text, without a newline at its end.
-    ///
-    /// # Errors
-    /// When the embedded next steps are invalid.
-    pub fn render(&self) -> Result<String, NextStepsError> {
+    #[must_use]
+    pub fn render(&self) -> String {
         let mut text = String::new();
         for ((about, outcome, candidates, side), rows) in self.groups() {
             let count: u64 = rows.iter().map(|row| row.count).sum();
@@ -58,11 +58,13 @@ impl Summary<'_> {
             if let Some(row) = rows.first() {
                 let _ = writeln!(text, "  sample     {}\n  named by   {}", row.sample, row.pattern);
             }
-            if let Some(step) = next_step(outcome)? {
+            if let Some(step) = outcome.next_step() {
                 let _ = writeln!(text, "  next       {step}");
             }
             for outcome in std::iter::once(&outcome).chain(candidates) {
-                if let Some(scenario) = self.scenarios.get(outcome) {
+                let shows = self.scenarios.get(&(*outcome, side));
+                let shows = shows.or_else(|| self.scenarios.get(&(*outcome, None)));
+                if let Some(scenario) = shows {
                     let _ = writeln!(text, "  reproduce  cargo xtask scenario {scenario} ({outcome})");
                     break;
                 }
@@ -73,7 +75,7 @@ impl Summary<'_> {
             text.push_str("no failure is told of\n\n");
         }
         text.push_str(&self.reading());
-        Ok(text)
+        text
     }
 
     fn groups(&self) -> Vec<Group<'_>> {
@@ -193,14 +195,14 @@ checkout-7d4 istio-proxy [2026-11-22T04:51:42.383Z] "GET /x HTTP/1.1" 503 UC ups
         let scanned = Scanner::new(Patterns::embedded().unwrap())
             .scan("-", log.as_bytes(), &mut |it| correlation.add(it, &mut count));
         correlation.finish(&mut count);
-        let scenarios = BTreeMap::from([(OutcomeId::PlaintextToStrict, "missing-sidecar".to_owned())]);
+        let scenarios =
+            Scenarios::from([((OutcomeId::PlaintextToStrict, None), "missing-sidecar".to_owned())]);
         Summary {
             tally: &tally,
             counts: &scanned.counts,
             scenarios: &scenarios,
         }
         .render()
-        .unwrap()
     }
 
     #[test]

@@ -4,8 +4,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Something that not every tier can do.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Deserialize,
+    strum::Display,
+    Eq,
+    Hash,
+    strum::IntoStaticStr,
+    JsonSchema,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    Serialize,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Capability {
     /// Traffic is captured by iptables, so undeclared ports and bypasses behave as in a pod.
     Interception,
@@ -25,27 +41,11 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: &[Self] = &[
-        Self::Interception,
-        Self::ControlPlane,
-        Self::Admission,
-        Self::RootNamespace,
-        Self::ReleaseProxy,
-        Self::WireWitness,
-        Self::KernelWitness,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// As written in scenario files and reports.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Interception => "interception",
-            Self::ControlPlane => "control-plane",
-            Self::Admission => "admission",
-            Self::RootNamespace => "root-namespace",
-            Self::ReleaseProxy => "release-proxy",
-            Self::WireWitness => "wire-witness",
-            Self::KernelWitness => "kernel-witness",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

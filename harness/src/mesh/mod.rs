@@ -7,10 +7,10 @@ mod capability;
 mod error;
 mod load;
 pub mod local;
+mod proxy_logs;
 pub mod replay;
 mod run_directory;
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,15 +24,35 @@ use crate::envoy::binary::{Overrides, Progress, Provenance, Silent};
 use crate::fault::Conditions;
 use crate::istio::Topology;
 use crate::probe::Evidence;
+use crate::snapshot::Snapshot;
+use crate::visibility::Visibility;
 
 pub use capability::Capability;
 pub use error::MeshError;
 pub use load::{Requests, Tally};
+pub use proxy_logs::ProxyLogs;
 pub use run_directory::{RunDirectory, RunDirectoryError, sweep};
 
 /// Where a scenario runs.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    Eq,
+    Hash,
+    strum::IntoStaticStr,
+    JsonSchema,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    Serialize,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Tier {
     /// Real Envoys on loopback ports, control plane and applications in-process.
     Local,
@@ -50,32 +70,12 @@ pub enum Tier {
 
 impl Tier {
     /// Every tier.
-    pub const ALL: [Self; 6] = [
-        Self::Local,
-        Self::Netns,
-        Self::Docker,
-        Self::Kind,
-        Self::Cluster,
-        Self::Replay,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// As written on the command line and in reports.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Netns => "netns",
-            Self::Docker => "docker",
-            Self::Kind => "kind",
-            Self::Cluster => "cluster",
-            Self::Replay => "replay",
-        }
-    }
-}
-
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -84,7 +84,9 @@ impl fmt::Display for Tier {
 /// The calls are part of it because without interception a port that no Service declares has to be known beforehand.
 #[derive(Clone, Debug)]
 pub struct Desired {
-    /// Workloads, Services, and the policies between them.
+    /// The objects. What a cluster is given; its istiod finds out what they mean.
+    pub snapshot: Arc<Snapshot>,
+    /// What they mean: workloads, Services, and the policies between them.
     pub topology: Arc<Topology>,
     /// What is deliberately different.
     pub conditions: Conditions,
@@ -118,6 +120,8 @@ pub struct Settings {
     pub keep: bool,
     /// What the `replay` tier answers from.
     pub recording: Option<replay::Recording>,
+    /// Also have proxies write what Istio would have them write, as installed and with these manifests.
+    pub istio_logs: Option<&'static Visibility>,
     /// Told how the download of missing binaries goes.
     pub progress: Arc<dyn Progress + Send + Sync>,
 }
@@ -128,6 +132,7 @@ impl Default for Settings {
             overrides: Overrides::default(),
             keep: false,
             recording: None,
+            istio_logs: None,
             progress: Arc::new(Silent),
         }
     }
@@ -179,6 +184,11 @@ pub trait Mesh: Send {
     /// # Errors
     /// When the call could not be made at all, or evidence could not be read. A refused call is no error.
     async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError>;
+
+    /// What Istio would have had the proxies at both ends of the last call log of it, where the settings ask for that.
+    fn logs_of_call(&mut self) -> Vec<ProxyLogs> {
+        Vec::new()
+    }
 
     /// Brings the mesh through `states`, one after the other, each in force before the next, while every call of `load`
     /// is made over and over by callers that never pause.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::at;
+use super::state_at;
 use crate::audit::{Report, RiskyCall};
-use crate::call::{Destination, WorkloadName};
+use crate::call::WorkloadName;
 use crate::fault::Conditions;
 use crate::istio::{Topology, predict};
 use crate::snapshot::{Object, ObjectRef, Snapshot};
@@ -29,43 +29,29 @@ pub(super) fn mesh(snapshot: &Snapshot, full: &Topology, risky: &RiskyCall, repo
             Object::Namespace(_) if namespaces.contains(name.name.as_str()) => {
                 kept.insert(name.clone());
             }
-            Object::DestinationRule(_) | Object::PeerAuthentication(_) | Object::VirtualService(_)
-                if is_near(name) =>
-            {
-                policies.push(name.clone());
-            }
+            object if object.is_policy() && is_near(name) => policies.push(name.clone()),
             _ if needed.contains(name) || is_pod_of(name, &needed) || is_mesh_config(name, stored) => {
                 kept.insert(name.clone());
             }
             _ => {}
         }
     }
-    let of = |names: &mut dyn Iterator<Item = &ObjectRef>| {
-        let mut least = Snapshot::new(snapshot.release.clone());
-        // In the order of their age, which decides between policies.
-        let mut stored: Vec<_> = names.filter_map(|it| snapshot.get(it)).collect();
-        stored.sort_by_key(|it| it.age);
-        for it in stored {
-            least.apply_from(it.object.clone(), it.source.clone());
-        }
-        least.mesh = snapshot.mesh.clone();
-        least
-    };
     let mut index = 0;
     while index < policies.len() {
-        let without = policies
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| *at != index)
-            .map(|(_, it)| it);
-        let candidate = of(&mut kept.iter().chain(without));
+        let candidate = snapshot.only(|name, _| {
+            kept.contains(name)
+                || policies
+                    .iter()
+                    .enumerate()
+                    .any(|(at, it)| at != index && it == name)
+        });
         if is_alike(&candidate, risky, report) {
             policies.remove(index);
         } else {
             index += 1;
         }
     }
-    of(&mut kept.iter().chain(&policies))
+    snapshot.only(|name, _| kept.contains(name) || policies.contains(name))
 }
 
 /// The objects of caller, Service and servers, and other Services of the servers, which may declare their ports.
@@ -73,8 +59,8 @@ fn ends(full: &Topology, risky: &RiskyCall) -> BTreeSet<ObjectRef> {
     let mut needed = BTreeSet::new();
     let workload = |name: &WorkloadName| full.workloads.get(name).map(|it| it.object.clone());
     needed.extend(workload(&risky.call.from));
-    if let Destination::Service { namespace, name, .. } = &risky.call.to
-        && let Some(service) = full.services.get(&(namespace.clone(), name.clone()))
+    if let Some((namespace, name, _)) = risky.call.to.service()
+        && let Some(service) = full.service(namespace, name)
     {
         needed.extend(service.workloads.iter().filter_map(workload));
         let declares =
@@ -113,6 +99,6 @@ fn is_mesh_config(name: &ObjectRef, stored: &crate::snapshot::Stored) -> bool {
 
 fn is_alike(candidate: &Snapshot, risky: &RiskyCall, report: &Report) -> bool {
     let conditions = Conditions::default();
-    let outcome = |release| predict(&at(candidate, release), &conditions, &risky.call).outcome;
+    let outcome = |release| predict(&state_at(candidate, release).topology, &conditions, &risky.call).outcome;
     risky.now.agrees_with(&outcome(&report.current)) && risky.then.agrees_with(&outcome(&report.target))
 }

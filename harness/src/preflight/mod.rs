@@ -2,24 +2,23 @@
 //! target release, on the local tier.
 
 mod least;
-mod written;
+mod reproduction;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use semver::Version;
 
 use crate::audit::{Replayed, Report, RiskyCall};
 use crate::call::{Call, Connections};
-use crate::istio::Topology;
-use crate::mesh::{Desired, Mesh, MeshError, Settings, Tier};
+use crate::mesh::{Mesh, MeshError, Settings, Tier};
 use crate::outcome::{Outcome, OutcomeId};
 use crate::probe::classify;
-use crate::scenario::State;
+use crate::scenario::{ReproductionError, State};
 use crate::snapshot::Snapshot;
+use reproduction::reproduction;
 
 /// Why calls could not be made again.
 #[derive(Debug, thiserror::Error)]
@@ -28,16 +27,8 @@ pub enum ReplayError {
     #[error(transparent)]
     Mesh(#[from] MeshError),
     /// A scenario could not be written down.
-    #[error("cannot write a scenario down: {0}")]
-    Scenario(String),
-    /// A scenario's files could not be written.
-    #[error("cannot write {path}: {source}")]
-    Write {
-        /// The file.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Reproduction(#[from] ReproductionError),
 }
 
 /// Makes the report's risky calls, at most `most` of them, and adds what became of them; those that could not be
@@ -52,7 +43,7 @@ pub async fn replay(
     folder: &Path,
     most: usize,
 ) -> Result<(), ReplayError> {
-    let full = at(snapshot, &report.current);
+    let full = state_at(snapshot, &report.current).topology;
     let is_known = |it: &&RiskyCall| it.now.id != OutcomeId::Unknown && it.then.id != OutcomeId::Unknown;
     let risky: Vec<RiskyCall> = report.calls.iter().filter(is_known).cloned().collect();
     if risky.len() > most {
@@ -74,7 +65,7 @@ pub async fn replay(
     };
     for (index, (it, (now, then))) in risky.iter().zip(now.into_iter().zip(then)).enumerate() {
         let name = format!("preflight-{}", index + 1);
-        let scenario = written::scenario(&name, &least[index], it, report)?.write(folder)?;
+        let scenario = reproduction(&name, &least[index], it, report)?.write(folder)?;
         report.replayed.push(Replayed {
             findings: it.findings.clone(),
             call: it.call.clone(),
@@ -87,10 +78,11 @@ pub async fn replay(
     Ok(())
 }
 
-fn at(snapshot: &Snapshot, release: &Version) -> Topology {
+/// The mesh of these objects at another release.
+fn state_at(snapshot: &Snapshot, release: &Version) -> State {
     let mut snapshot = snapshot.clone();
     snapshot.release = release.clone();
-    Topology::new(&snapshot, None)
+    State::of(snapshot)
 }
 
 /// What becomes of each call, each in its own least mesh, at one release.
@@ -115,14 +107,8 @@ async fn make(
     snapshot: &Snapshot,
     release: &Version,
 ) -> Result<Outcome, MeshError> {
-    let mut state = State::empty(release.clone());
-    state.topology = at(snapshot, release);
-    mesh.apply(Desired {
-        conditions: state.conditions(),
-        topology: Arc::new(state.topology),
-        calls: vec![call.clone()],
-        connections: Connections::Fresh,
-    })
-    .await?;
+    let state = state_at(snapshot, release);
+    mesh.apply(state.desired(vec![call.clone()], Connections::Fresh))
+        .await?;
     Ok(classify(&mesh.call(call).await?))
 }

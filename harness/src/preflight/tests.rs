@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use semver::Version;
 
-use super::{at, least, written};
+use super::{least, reproduction, state_at};
 use crate::audit::{Baseline, Input, Report, audit};
 use crate::mesh::Tier;
 use crate::scenario::{Options, load, predict_only, verdict::Verdict};
@@ -12,18 +12,8 @@ use crate::snapshot::{Mixed, Snapshot};
 
 const MESH: &str = concat!(
     include_str!("../../tests/data/audit/clean.yaml"),
-    "
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: plain, namespace: shop}
-spec: {host: server, trafficPolicy: {tls: {mode: DISABLE}}}
----
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: strict, namespace: shop}
-spec: {mtls: {mode: STRICT}}
----
+    include_str!("../../tests/data/audit/plain-to-strict.yaml"),
+    "---
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: mesh, namespace: istio-system}
@@ -56,7 +46,7 @@ fn audited(text: &str) -> (Input, Report) {
 #[test]
 fn the_least_mesh_has_the_ends_of_the_call_and_the_policies_that_decide() {
     let (input, report) = audited(MESH);
-    let full = at(&input.snapshot, &report.current);
+    let full = state_at(&input.snapshot, &report.current).topology;
     let least = least::mesh(&input.snapshot, &full, &report.calls[0], &report);
     let names: Vec<String> = least.objects().map(|(name, _)| name.to_string()).collect();
     let caller = format!("Deployment/{}", report.calls[0].call.from);
@@ -89,11 +79,11 @@ spec: {hosts: [server], http: [{route: [{destination: {host: server, subset: all
     let changing = include_str!("../../tests/data/audit/clean.yaml").to_owned() + subset;
     for mesh in [MESH, changing.as_str()] {
         let (input, report) = audited(mesh);
-        let full = at(&input.snapshot, &report.current);
+        let full = state_at(&input.snapshot, &report.current).topology;
         let risky = &report.calls[0];
         let least = least::mesh(&input.snapshot, &full, risky, &report);
         let folder = tempfile::tempdir().unwrap();
-        let path = written::scenario("preflight-1", &least, risky, &report)
+        let path = reproduction("preflight-1", &least, risky, &report)
             .unwrap()
             .write(folder.path())
             .unwrap();

@@ -7,6 +7,7 @@ mod comparison;
 mod directory;
 mod load;
 mod prediction;
+mod releases;
 mod text;
 
 pub use catalogue::{CATALOGUE_PAGE, catalogue_page};
@@ -14,4 +15,5 @@ pub use claims::{claim, claim_report, claims_summary};
 pub use comparison::{Agreement, Cell, ComparedCall, Comparison, compare};
 pub use directory::{ReportError, read, write};
 pub use prediction::{MatrixText, PredictedCall, reasons};
+pub use releases::Releases;
 pub use text::{Text, summary};

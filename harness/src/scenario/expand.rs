@@ -252,29 +252,12 @@ fn calls(
         alpn: expectation.alpn.iter().flatten().cloned().collect(),
         subset: expectation.subset.clone(),
     };
-    match endpoints(&target.destination, topology).as_slice() {
+    match topology.reached(&target.destination).as_slice() {
         // Its endpoints are none of those that get copies.
         _ if expectation.call == CallKind::Mirrored => vec![call(None)],
         [] | [_] => vec![call(None)],
-        several => several.iter().map(|pod| call(Some(pod.clone()))).collect(),
+        several => several.iter().map(|(pod, _)| call(Some(pod.clone()))).collect(),
     }
-}
-
-fn endpoints(destination: &Destination, topology: &Topology) -> Vec<PodName> {
-    let Destination::Service {
-        namespace,
-        name,
-        port,
-    } = destination
-    else {
-        return Vec::new();
-    };
-    let service = topology.services.get(&(namespace.clone(), name.clone()));
-    let found = service.and_then(|service| Some((service, service.port(*port)?)));
-    let endpoints = found
-        .map(|(service, port)| topology.endpoints(service, port))
-        .unwrap_or_default();
-    endpoints.into_iter().map(|(pod, _)| pod).collect()
 }
 
 struct Conditions {
@@ -299,9 +282,7 @@ impl Conditions {
 
 /// The workload a call is about, if it is about one.
 pub(super) fn server(call: &Call, topology: &Topology) -> Option<WorkloadName> {
-    let pod = match (&call.endpoint, &call.to) {
-        (Some(pod), _) | (None, Destination::Pod { pod, .. }) => Some(pod.clone()),
-        _ => endpoints(&call.to, topology).into_iter().next(),
-    };
+    let pod = call.endpoint.clone();
+    let pod = pod.or_else(|| Some(topology.reached(&call.to).into_iter().next()?.0));
     pod.map(|pod| pod.workload)
 }

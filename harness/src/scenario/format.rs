@@ -79,7 +79,7 @@ pub struct Spec {
 }
 
 /// A state of the mesh and what must hold in it. Its actions are done in the order of the keys below.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
     /// Unique within the scenario; part of the ids of its calls.

@@ -1,7 +1,5 @@
 //! Working out what a scenario goes through, without running anything.
 
-use std::sync::Arc;
-
 use super::action::actions;
 use super::under_load::{self, LoadedCall, PlannedLoad, as_shared, is_under_load};
 use super::{ExpectedCall, Options, RunError, Scenario, State, expand, releases};
@@ -103,12 +101,10 @@ pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>,
         phases.push(PlannedPhase {
             name: phase.name.clone(),
             faults: state.faults_in_effect(),
-            desired: Desired {
-                topology: Arc::new(state.topology.clone()),
-                conditions: state.conditions(),
-                calls: made.chain(loaded.map(|load| &load.call)).cloned().collect(),
-                connections: phase.connections,
-            },
+            desired: state.desired(
+                made.chain(loaded.map(|load| &load.call)).cloned().collect(),
+                phase.connections,
+            ),
             load,
             calls,
         });

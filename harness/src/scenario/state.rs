@@ -1,16 +1,18 @@
 //! The state of the mesh from phase to phase: objects, topology, and what was done to its certificates.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use semver::Version;
 
 use super::action::{Action, actions};
 use super::format::HEAL_ALL;
 use super::{Expectation, Phase, Scenario};
-use crate::call::WorkloadName;
+use crate::call::{Call, Connections, WorkloadName};
 use crate::fault::{Conditions, Fault, History, Rotation};
 use crate::istio::Topology;
+use crate::mesh::Desired;
 use crate::reference::ReferenceError;
 use crate::snapshot::{LoadError, NoSuchObject, NotAnObjectRef, ObjectRef, Snapshot};
 
@@ -56,16 +58,21 @@ pub enum StateError {
 }
 
 impl State {
-    /// A mesh without objects.
+    /// A mesh of these objects.
     #[must_use]
-    pub fn empty(release: Version) -> Self {
-        let snapshot = Snapshot::new(release);
+    pub fn of(snapshot: Snapshot) -> Self {
         Self {
             topology: Topology::new(&snapshot, None),
             snapshot,
             history: History::default(),
             releases: BTreeMap::new(),
         }
+    }
+
+    /// A mesh without objects.
+    #[must_use]
+    pub fn empty(release: Version) -> Self {
+        Self::of(Snapshot::new(release))
     }
 
     /// The same mesh with sidecars of these releases, now and after every change.
@@ -88,12 +95,11 @@ impl State {
     /// # Errors
     /// When a manifest cannot be loaded.
     pub fn start(scenario: &Scenario, release: Option<&Version>) -> Result<Self, StateError> {
-        let mut state = Self::empty(release.unwrap_or(&scenario.release).clone());
-        for manifest in &scenario.file.spec.manifests {
-            state.manifest(&scenario.manifest_path(manifest))?;
-        }
-        state.topology = Topology::new(&state.snapshot, None);
-        Ok(state)
+        let mut snapshot = Snapshot::new(release.unwrap_or(&scenario.release).clone());
+        let manifests = scenario.file.spec.manifests.iter();
+        let paths: Vec<PathBuf> = manifests.map(|it| scenario.manifest_path(it)).collect();
+        snapshot.load_files(&paths)?;
+        Ok(Self::of(snapshot))
     }
 
     /// Does what a phase does, in the order of the format.
@@ -128,6 +134,18 @@ impl State {
             Action::Rotate(step) => self.rotate(step)?,
         }
         Ok(())
+    }
+
+    /// What a mesh has to be to be in this state and take these calls.
+    #[must_use]
+    pub fn desired(&self, calls: Vec<Call>, connections: Connections) -> Desired {
+        Desired {
+            snapshot: Arc::new(self.snapshot.clone()),
+            topology: Arc::new(self.topology.clone()),
+            conditions: self.conditions(),
+            calls,
+            connections,
+        }
     }
 
     /// The certificates in force.

@@ -1,7 +1,5 @@
 //! Load on the calls of a phase while it does what it does.
 
-use std::sync::Arc;
-
 use super::verdict::{Cause, LoadResult, LoadStep, Verdict};
 use super::{ExpectedCall, Failures, Phase, State};
 use crate::call::{Call, Connections};
@@ -78,12 +76,7 @@ pub(super) fn plan(
         steps: states.iter().map(|(step, _)| step.clone()).collect(),
         states: states[..before_the_last]
             .iter()
-            .map(|(_, state)| Desired {
-                topology: Arc::new(state.topology.clone()),
-                conditions: state.conditions(),
-                calls: planned.clone(),
-                connections: phase.connections,
-            })
+            .map(|(_, state)| state.desired(planned.clone(), phase.connections))
             .collect(),
         calls,
     }

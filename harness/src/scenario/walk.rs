@@ -206,7 +206,7 @@ impl<'a> Walk<'a> {
         seen: &mut BTreeMap<(String, Tier), usize>,
     ) {
         let mut reported = false;
-        for tier in Tier::ALL {
+        for &tier in Tier::ALL {
             for call in expansion(expectation, &self.state.topology, Some(tier)).calls {
                 let id = call.to_string();
                 let first = *seen.entry((id.clone(), tier)).or_insert(number);

@@ -102,6 +102,15 @@ impl Object {
         }
     }
 
+    /// Whether it says how calls are made or taken in, rather than what there is to call.
+    #[must_use]
+    pub const fn is_policy(&self) -> bool {
+        matches!(
+            self,
+            Self::DestinationRule(_) | Self::PeerAuthentication(_) | Self::VirtualService(_)
+        )
+    }
+
     /// The object as a manifest has it, without what only an API server writes.
     ///
     /// # Errors

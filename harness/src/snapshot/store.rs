@@ -139,6 +139,14 @@ impl Snapshot {
         self.objects.get(name)
     }
 
+    /// The same mesh with some of its objects, which keep their ages.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&ObjectRef, &Stored) -> bool) -> Self {
+        let mut some = self.clone();
+        some.objects.retain(|name, stored| keep(name, stored));
+        some
+    }
+
     /// All objects, by name.
     pub fn objects(&self) -> impl Iterator<Item = (&ObjectRef, &Stored)> {
         self.objects.iter()

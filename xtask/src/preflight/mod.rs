@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use meshproof::audit::{AuditError, Baseline, Input, Report, Severity, audit};
-use meshproof::envoy::binary::{Overrides, TerminalProgress};
+use meshproof::envoy::binary::TerminalProgress;
 use meshproof::istio::releases;
 use meshproof::mesh::{Settings, sweep};
 use meshproof::preflight::{ReplayError, replay};
@@ -178,10 +178,8 @@ impl Preflight {
     fn replay(&self, input: &Input, report: &mut Report) -> anyhow::Result<bool> {
         let interruptible = Interruptible::new()?;
         let settings = Settings {
-            overrides: Overrides::default(),
-            keep: false,
-            recording: None,
             progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
+            ..Settings::default()
         };
         let swept = sweep();
         tracing::info!(directories = swept.len(), "removed what killed runs left behind");

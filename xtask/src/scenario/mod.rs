@@ -218,11 +218,8 @@ fn place(text: &str) -> Result<Place, String> {
 }
 
 pub(crate) fn tier(text: &str) -> Result<Tier, String> {
-    Tier::ALL
-        .into_iter()
-        .find(|tier| tier.as_str() == text)
-        .ok_or_else(|| {
-            let known: Vec<&str> = Tier::ALL.iter().map(|tier| tier.as_str()).collect();
-            format!("known tiers are {}", known.join(", "))
-        })
+    text.parse().map_err(|_| {
+        let known: Vec<&str> = Tier::ALL.iter().map(|tier| tier.as_str()).collect();
+        format!("known tiers are {}", known.join(", "))
+    })
 }

@@ -4,6 +4,7 @@
 
 mod claims;
 mod endings;
+mod logs;
 mod machine;
 mod preflight;
 mod session;

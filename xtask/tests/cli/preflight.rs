@@ -3,17 +3,7 @@
 use crate::session::{Ended, Session};
 
 const CLEAN: &str = include_str!("../../../harness/tests/data/audit/clean.yaml");
-const PLAIN_TO_STRICT: &str = "---
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: plain, namespace: shop}
-spec: {host: server, trafficPolicy: {tls: {mode: DISABLE}}}
----
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: strict, namespace: shop}
-spec: {mtls: {mode: STRICT}}
-";
+const PLAIN_TO_STRICT: &str = include_str!("../../../harness/tests/data/audit/plain-to-strict.yaml");
 const UNREADABLE: &str = "---\na: [\n";
 const FORMS: [&str; 6] = ["text", "json", "sarif", "junit", "markdown", "prometheus"];
 

@@ -11,8 +11,11 @@ use crate::audit::view::View;
 
 const NEEDS: &str = "public certificates (ConfigMap istio-ca-root-cert, Secret cacerts)";
 
+/// The rules of this file, in the order of the report.
+pub(super) const RULES: &[Rule] = &[EXPIRY, ROTATION, SIGNER_NOT_TRUSTED, KEY_USAGE, CRL];
+
 /// Certificates that end.
-pub(super) const EXPIRY: Rule = Rule {
+const EXPIRY: Rule = Rule {
     code: "certificates.expiry",
     category: Category::Certificates,
     severity: Severity::High,
@@ -25,7 +28,7 @@ pub(super) const EXPIRY: Rule = Rule {
 };
 
 /// A new root that nobody trusts yet.
-pub(super) const ROTATION: Rule = Rule {
+const ROTATION: Rule = Rule {
     code: "certificates.rotation-without-overlap",
     category: Category::Certificates,
     severity: Severity::High,
@@ -38,7 +41,7 @@ pub(super) const ROTATION: Rule = Rule {
 };
 
 /// A signer whose root is not in the bundle.
-pub(super) const SIGNER_NOT_TRUSTED: Rule = Rule {
+const SIGNER_NOT_TRUSTED: Rule = Rule {
     code: "certificates.signer-not-trusted",
     category: Category::Certificates,
     severity: Severity::High,
@@ -51,7 +54,7 @@ pub(super) const SIGNER_NOT_TRUSTED: Rule = Rule {
 };
 
 /// Key usage that forbids the use.
-pub(super) const KEY_USAGE: Rule = Rule {
+const KEY_USAGE: Rule = Rule {
     code: "certificates.key-usage",
     category: Category::Certificates,
     severity: Severity::High,
@@ -64,7 +67,7 @@ pub(super) const KEY_USAGE: Rule = Rule {
 };
 
 /// Revocation lists that refuse everybody.
-pub(super) const CRL: Rule = Rule {
+const CRL: Rule = Rule {
     code: "certificates.crl",
     category: Category::Certificates,
     severity: Severity::High,

@@ -12,6 +12,12 @@ use crate::outcome::OutcomeId;
 
 const ENGINE: &str = "prediction (docs/rules.md)";
 
+/// The rules that are asked before any that explains why a call fails.
+pub(super) const BEFORE: &[Rule] = &[CHANGE, UNPREDICTED];
+
+/// The rules that take what those between do not explain, the last of them everything.
+pub(super) const AFTER: &[Rule] = &[NO_SERVER, PLAIN_CLIENT, FAIL_NOW];
+
 /// The upgrade changes what becomes of calls.
 pub(super) const CHANGE: Rule = Rule {
     code: "calls.change",
@@ -26,7 +32,7 @@ pub(super) const CHANGE: Rule = Rule {
 };
 
 /// What takes part in calls is outside of the rules.
-pub(super) const UNPREDICTED: Rule = Rule {
+const UNPREDICTED: Rule = Rule {
     code: "calls.unpredicted",
     category: Category::Calls,
     severity: Severity::Info,
@@ -39,7 +45,7 @@ pub(super) const UNPREDICTED: Rule = Rule {
 };
 
 /// Calls to Services that nobody answers.
-pub(super) const NO_SERVER: Rule = Rule {
+const NO_SERVER: Rule = Rule {
     code: "calls.no-server",
     category: Category::Calls,
     severity: Severity::Info,
@@ -54,8 +60,25 @@ pub(super) const NO_SERVER: Rule = Rule {
     }),
 };
 
+/// Workloads outside of the mesh and servers that demand it: which is what STRICT is for.
+const PLAIN_CLIENT: Rule = Rule {
+    code: "policy.plain-client",
+    category: Category::Policy,
+    severity: Severity::Info,
+    title: "every workload may call every STRICT server",
+    explanation: "A workload without sidecar cannot call servers that say STRICT. That is what STRICT is for, and no \
+                  mistake unless somebody counts on these calls.",
+    remedy: "Inject the caller, or say PERMISSIVE for the port it needs.",
+    source: "pilot/pkg/networking/core/listener_inbound.go@1.30.3",
+    check: Check::Failing(|group, _| {
+        group
+            .rests_on(&[RuleId::ClientWithoutSidecar])
+            .then_some(Severity::Info)
+    }),
+};
+
 /// Calls that fail for a reason no other rule knows.
-pub(super) const FAIL_NOW: Rule = Rule {
+const FAIL_NOW: Rule = Rule {
     code: "calls.fail-now",
     category: Category::Calls,
     severity: Severity::High,

@@ -8,8 +8,11 @@ use crate::audit::view::View;
 use crate::istio::injection;
 use crate::snapshot::Source;
 
+/// The rules of this file, in the order of the report.
+pub(super) const RULES: &[Rule] = &[UNPINNED, NO_DIGEST];
+
 /// Tags that move.
-pub(super) const UNPINNED: Rule = Rule {
+const UNPINNED: Rule = Rule {
     code: "versions.unpinned",
     category: Category::Versions,
     severity: Severity::Medium,
@@ -34,7 +37,7 @@ pub(super) const UNPINNED: Rule = Rule {
 };
 
 /// Images without digest.
-pub(super) const NO_DIGEST: Rule = Rule {
+const NO_DIGEST: Rule = Rule {
     code: "versions.no-digest",
     category: Category::Versions,
     severity: Severity::Info,

@@ -11,8 +11,11 @@ use crate::istio::policy::Sidecar;
 const SELECTORS: &str =
     "manifests/charts/istio-control/istio-discovery/templates/mutatingwebhook.yaml@1.30.3";
 
+/// The rules of this file, in the order of the report.
+pub(super) const RULES: &[Rule] = &[CONFLICTING_LABELS, MISSING_SIDECAR, HOST_NETWORK];
+
 /// Labels of which one is ignored.
-pub(super) const CONFLICTING_LABELS: Rule = Rule {
+const CONFLICTING_LABELS: Rule = Rule {
     code: "injection.conflicting-labels",
     category: Category::Injection,
     severity: Severity::Medium,
@@ -25,7 +28,7 @@ pub(super) const CONFLICTING_LABELS: Rule = Rule {
 };
 
 /// Pods that would get a sidecar if they were created now.
-pub(super) const MISSING_SIDECAR: Rule = Rule {
+const MISSING_SIDECAR: Rule = Rule {
     code: "injection.missing-sidecar",
     category: Category::Injection,
     severity: Severity::Medium,
@@ -38,7 +41,7 @@ pub(super) const MISSING_SIDECAR: Rule = Rule {
 };
 
 /// Pods on the host's network.
-pub(super) const HOST_NETWORK: Rule = Rule {
+const HOST_NETWORK: Rule = Rule {
     code: "injection.host-network",
     category: Category::Injection,
     severity: Severity::Info,

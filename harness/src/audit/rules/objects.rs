@@ -12,8 +12,21 @@ use crate::snapshot::{Object, Stored};
 const COMPOSE: &str = "pilot/pkg/security/authn/policy_applier.go@1.30.3 (ComposePeerAuthentication)";
 const VALIDATION: &str = "pkg/config/validation/validation.go@1.30.3";
 
+/// The rules of this file, in the order of the report.
+pub(super) const RULES: &[Rule] = &[
+    UNKNOWN_FIELD,
+    INVALID,
+    DUPLICATE,
+    PORT_LEVEL_WITHOUT_SELECTOR,
+    PORT_LEVEL_ON_SERVICE_PORT,
+    SELECTOR_IN_ROOT_NAMESPACE,
+    SHADOWED,
+    MESH_CONFIG,
+    DANGLING,
+];
+
 /// A field or value that the CRD does not know.
-pub(super) const UNKNOWN_FIELD: Rule = Rule {
+const UNKNOWN_FIELD: Rule = Rule {
     code: "policy.unknown-field",
     category: Category::Policy,
     severity: Severity::High,
@@ -32,7 +45,7 @@ pub(super) const UNKNOWN_FIELD: Rule = Rule {
 };
 
 /// What validation refuses.
-pub(super) const INVALID: Rule = Rule {
+const INVALID: Rule = Rule {
     code: "policy.invalid",
     category: Category::Policy,
     severity: Severity::High,
@@ -44,7 +57,7 @@ pub(super) const INVALID: Rule = Rule {
 };
 
 /// Two policies of one scope.
-pub(super) const DUPLICATE: Rule = Rule {
+const DUPLICATE: Rule = Rule {
     code: "policy.duplicate",
     category: Category::Policy,
     severity: Severity::Medium,
@@ -56,7 +69,7 @@ pub(super) const DUPLICATE: Rule = Rule {
 };
 
 /// `portLevelMtls` without selector.
-pub(super) const PORT_LEVEL_WITHOUT_SELECTOR: Rule = Rule {
+const PORT_LEVEL_WITHOUT_SELECTOR: Rule = Rule {
     code: "policy.port-level-without-selector",
     category: Category::Policy,
     severity: Severity::Medium,
@@ -68,7 +81,7 @@ pub(super) const PORT_LEVEL_WITHOUT_SELECTOR: Rule = Rule {
 };
 
 /// `portLevelMtls` of a port that no pod has.
-pub(super) const PORT_LEVEL_ON_SERVICE_PORT: Rule = Rule {
+const PORT_LEVEL_ON_SERVICE_PORT: Rule = Rule {
     code: "policy.port-level-on-service-port",
     category: Category::Policy,
     severity: Severity::Medium,
@@ -81,7 +94,7 @@ pub(super) const PORT_LEVEL_ON_SERVICE_PORT: Rule = Rule {
 };
 
 /// A selector where only mesh-wide policies live.
-pub(super) const SELECTOR_IN_ROOT_NAMESPACE: Rule = Rule {
+const SELECTOR_IN_ROOT_NAMESPACE: Rule = Rule {
     code: "policy.selector-in-root-namespace",
     category: Category::Policy,
     severity: Severity::Medium,
@@ -93,7 +106,7 @@ pub(super) const SELECTOR_IN_ROOT_NAMESPACE: Rule = Rule {
 };
 
 /// A rule of which another of the same host takes the place.
-pub(super) const SHADOWED: Rule = Rule {
+const SHADOWED: Rule = Rule {
     code: "policy.shadowed-rule",
     category: Category::Policy,
     severity: Severity::Medium,
@@ -106,7 +119,7 @@ pub(super) const SHADOWED: Rule = Rule {
 };
 
 /// A mesh configuration that istiod cannot read.
-pub(super) const MESH_CONFIG: Rule = Rule {
+const MESH_CONFIG: Rule = Rule {
     code: "policy.mesh-config",
     category: Category::Policy,
     severity: Severity::High,
@@ -118,7 +131,7 @@ pub(super) const MESH_CONFIG: Rule = Rule {
 };
 
 /// References that lead nowhere.
-pub(super) const DANGLING: Rule = Rule {
+const DANGLING: Rule = Rule {
     code: "policy.dangling",
     category: Category::Policy,
     severity: Severity::Info,

@@ -11,8 +11,11 @@ use crate::snapshot::{ObjectRef, Stored};
 
 const SKEW_POLICY: &str = "istio.io, supported releases (control plane and data plane skew)";
 
+/// The rules of this file, in the order of the report.
+pub(super) const RULES: &[Rule] = &[AHEAD, SKEW, MIXED_PATCHES];
+
 /// Proxies newer than istiod.
-pub(super) const AHEAD: Rule = Rule {
+const AHEAD: Rule = Rule {
     code: "versions.ahead",
     category: Category::Versions,
     severity: Severity::High,
@@ -43,7 +46,7 @@ pub(super) const AHEAD: Rule = Rule {
 };
 
 /// Proxies too far behind.
-pub(super) const SKEW: Rule = Rule {
+const SKEW: Rule = Rule {
     code: "versions.skew",
     category: Category::Versions,
     severity: Severity::High,
@@ -56,7 +59,7 @@ pub(super) const SKEW: Rule = Rule {
 };
 
 /// Proxies of several patches.
-pub(super) const MIXED_PATCHES: Rule = Rule {
+const MIXED_PATCHES: Rule = Rule {
     code: "versions.mixed-patches",
     category: Category::Versions,
     severity: Severity::Low,

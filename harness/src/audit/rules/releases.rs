@@ -6,8 +6,11 @@ use crate::audit::view::View;
 
 const SUPPORT: &str = "istio.io, supported releases; manifests/istio/releases.yaml";
 
+/// The rules of this file, in the order of the report.
+pub(super) const RULES: &[Rule] = &[PATH, END_OF_LIFE, KUBERNETES];
+
 /// An upgrade over too many minors.
-pub(super) const PATH: Rule = Rule {
+const PATH: Rule = Rule {
     code: "versions.path",
     category: Category::Versions,
     severity: Severity::Medium,
@@ -19,7 +22,7 @@ pub(super) const PATH: Rule = Rule {
 };
 
 /// Releases that nobody fixes any more.
-pub(super) const END_OF_LIFE: Rule = Rule {
+const END_OF_LIFE: Rule = Rule {
     code: "versions.end-of-life",
     category: Category::Versions,
     severity: Severity::Medium,
@@ -31,7 +34,7 @@ pub(super) const END_OF_LIFE: Rule = Rule {
 };
 
 /// A Kubernetes version outside of the target's range.
-pub(super) const KUBERNETES: Rule = Rule {
+const KUBERNETES: Rule = Rule {
     code: "versions.kubernetes",
     category: Category::Versions,
     severity: Severity::High,

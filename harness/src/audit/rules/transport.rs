@@ -5,7 +5,6 @@ use crate::audit::calls::CallGroup;
 use crate::audit::report::Severity;
 use crate::audit::rule::{Category, Check, Rule};
 use crate::audit::view::View;
-use crate::call::Destination;
 use crate::istio::RuleId;
 use crate::istio::policy::{ClientCertificate, ClientTls};
 use crate::outcome::OutcomeId;
@@ -20,8 +19,17 @@ const RULE_TLS: &[RuleId] = &[
     RuleId::AutoMtlsEndpointByRule,
 ];
 
+/// The rules of this file, in the order of the report.
+pub(super) const RULES: &[Rule] = &[
+    DISABLE_TO_STRICT,
+    NAMESPACE_DISABLE,
+    ONE_WAY_TLS,
+    MUTUAL_WITHOUT_SIDECAR,
+    HEADLESS,
+];
+
 /// A rule sends plaintext to a server that demands mTLS.
-pub(super) const DISABLE_TO_STRICT: Rule = Rule {
+const DISABLE_TO_STRICT: Rule = Rule {
     code: "policy.disable-to-strict",
     category: Category::Policy,
     severity: Severity::High,
@@ -37,7 +45,7 @@ pub(super) const DISABLE_TO_STRICT: Rule = Rule {
 };
 
 /// A namespace says DISABLE and a workload in it STRICT.
-pub(super) const NAMESPACE_DISABLE: Rule = Rule {
+const NAMESPACE_DISABLE: Rule = Rule {
     code: "policy.namespace-disable",
     category: Category::Policy,
     severity: Severity::High,
@@ -54,7 +62,7 @@ pub(super) const NAMESPACE_DISABLE: Rule = Rule {
 };
 
 /// One-way TLS into the mesh.
-pub(super) const ONE_WAY_TLS: Rule = Rule {
+const ONE_WAY_TLS: Rule = Rule {
     code: "policy.simple-to-mesh",
     category: Category::Policy,
     severity: Severity::High,
@@ -80,7 +88,7 @@ pub(super) const ONE_WAY_TLS: Rule = Rule {
 };
 
 /// mTLS forced on servers without sidecar.
-pub(super) const MUTUAL_WITHOUT_SIDECAR: Rule = Rule {
+const MUTUAL_WITHOUT_SIDECAR: Rule = Rule {
     code: "policy.mutual-without-sidecar",
     category: Category::Policy,
     severity: Severity::High,
@@ -100,7 +108,7 @@ pub(super) const MUTUAL_WITHOUT_SIDECAR: Rule = Rule {
 };
 
 /// Headless Services hide what endpoints are.
-pub(super) const HEADLESS: Rule = Rule {
+const HEADLESS: Rule = Rule {
     code: "policy.headless",
     category: Category::Policy,
     severity: Severity::High,
@@ -122,35 +130,13 @@ pub(super) const HEADLESS: Rule = Rule {
     }),
 };
 
-/// Workloads outside of the mesh and servers that demand it: which is what STRICT is for.
-pub(super) const PLAIN_CLIENT: Rule = Rule {
-    code: "policy.plain-client",
-    category: Category::Policy,
-    severity: Severity::Info,
-    title: "every workload may call every STRICT server",
-    explanation: "A workload without sidecar cannot call servers that say STRICT. That is what STRICT is for, and no \
-                  mistake unless somebody counts on these calls.",
-    remedy: "Inject the caller, or say PERMISSIVE for the port it needs.",
-    source: "pilot/pkg/networking/core/listener_inbound.go@1.30.3",
-    check: Check::Failing(|group, _| {
-        group
-            .rests_on(&[RuleId::ClientWithoutSidecar])
-            .then_some(Severity::Info)
-    }),
-};
-
 /// Whether the client's sidecar originates mesh mTLS towards every endpoint.
 fn is_mutual(group: &CallGroup, view: &View<'_>) -> bool {
     let call = &group.example;
-    let Destination::Service {
-        namespace,
-        name,
-        port,
-    } = &call.to
-    else {
+    let Some((namespace, name, port)) = call.to.service() else {
         return false;
     };
-    let outbound = view.topology.outbound(&call.from, namespace, name, *port, None);
+    let outbound = view.topology.outbound(&call.from, namespace, name, port, None);
     outbound.is_some_and(
         |it| matches!(it.tls, ClientTls::Fixed(tls) if tls.certificate == ClientCertificate::Workload),
     )

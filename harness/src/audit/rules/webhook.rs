@@ -14,8 +14,11 @@ use crate::snapshot::{ObjectRef, Stored};
 const WEBHOOK: &str = "manifests/charts/istio-control/istio-discovery/templates/mutatingwebhook.yaml@1.30.3";
 const NEEDS: &str = "MutatingWebhookConfiguration objects";
 
+/// The rules of this file, in the order of the report.
+pub(super) const RULES: &[Rule] = &[MISSING, REVISION, CA_BUNDLE, FAILURE_POLICY, NO_ENDPOINT];
+
 /// Nobody injects.
-pub(super) const MISSING: Rule = Rule {
+const MISSING: Rule = Rule {
     code: "injection.webhook-missing",
     category: Category::Injection,
     severity: Severity::High,
@@ -27,7 +30,7 @@ pub(super) const MISSING: Rule = Rule {
 };
 
 /// A revision that nobody serves.
-pub(super) const REVISION: Rule = Rule {
+const REVISION: Rule = Rule {
     code: "injection.unknown-revision",
     category: Category::Injection,
     severity: Severity::High,
@@ -39,7 +42,7 @@ pub(super) const REVISION: Rule = Rule {
 };
 
 /// The API server does not trust the webhook.
-pub(super) const CA_BUNDLE: Rule = Rule {
+const CA_BUNDLE: Rule = Rule {
     code: "injection.webhook-ca-bundle",
     category: Category::Injection,
     severity: Severity::High,
@@ -52,7 +55,7 @@ pub(super) const CA_BUNDLE: Rule = Rule {
 };
 
 /// A webhook that may be skipped.
-pub(super) const FAILURE_POLICY: Rule = Rule {
+const FAILURE_POLICY: Rule = Rule {
     code: "injection.webhook-failure-policy",
     category: Category::Injection,
     severity: Severity::Medium,
@@ -79,7 +82,7 @@ pub(super) const FAILURE_POLICY: Rule = Rule {
 };
 
 /// A webhook that nobody answers.
-pub(super) const NO_ENDPOINT: Rule = Rule {
+const NO_ENDPOINT: Rule = Rule {
     code: "injection.webhook-without-endpoint",
     category: Category::Injection,
     severity: Severity::High,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::call::{Call, Destination};
+use crate::call::Call;
 use crate::istio::policy::Because;
 use crate::istio::{Prediction, RuleId, Topology};
 use crate::outcome::{Outcome, OutcomeId, Side, Transport};
@@ -100,12 +100,8 @@ struct Ends {
 
 impl Ends {
     fn of(topology: &Topology, call: &Call) -> Self {
-        let service = match &call.to {
-            Destination::Service { namespace, name, .. } => {
-                topology.services.get(&(namespace.clone(), name.clone()))
-            }
-            Destination::Pod { .. } | Destination::Host { .. } => None,
-        };
+        let service = call.to.service();
+        let service = service.and_then(|(namespace, name, _)| topology.service(namespace, name));
         let object = |name| topology.workloads.get(name).map(|it| it.object.to_string());
         Self {
             caller: object(&call.from).filter(|_| call.kind.is_of_application()),

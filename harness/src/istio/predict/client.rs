@@ -50,7 +50,7 @@ impl Caller<'_> {
                 namespace,
                 name,
                 port,
-            } => match self.topology.services.get(&(namespace.clone(), name.clone())) {
+            } => match self.topology.service(namespace, name) {
                 Some(service) => self.to_service(workload, service, *port, because),
                 None => {
                     let host = format!("{name}.{namespace}.svc.{}", self.topology.mesh.cluster_domain);

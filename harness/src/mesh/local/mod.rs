@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use crate::call::{Call, CallKind, Connections, Destination, Payload, PodName};
+use crate::envoy::logs::Marked;
 use crate::envoy::xds::ControlPlane;
 use crate::istio::Topology;
 use crate::istio::policy::Discovery;
@@ -32,7 +33,9 @@ use crate::probe::dial::{self, Dial, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
 use crate::snapshot::OutboundTrafficPolicy;
 
-use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tally, Tier};
+use super::{
+    Capability, Component, Desired, Mesh, MeshError, ProxyLogs, RunDirectory, Settings, Tally, Tier,
+};
 use application::Seen;
 pub use application::{ApplicationError, ApplicationServer, Speaks};
 pub use floor::{Floor, PhaseFloor, floor};
@@ -64,6 +67,8 @@ pub struct LocalMesh {
     places: Places,
     obstacles: Obstacles,
     calls_made: u64,
+    /// Of the last call.
+    logs: Vec<ProxyLogs>,
 }
 
 impl LocalMesh {
@@ -84,6 +89,7 @@ impl LocalMesh {
             places: Places::default(),
             obstacles: Obstacles::default(),
             calls_made: 0,
+            logs: Vec::new(),
         })
     }
 
@@ -237,7 +243,14 @@ impl LocalMesh {
         if let (CallKind::Mirrored, Some(client)) = (call.kind, &mut gathered.client) {
             // They are of the call itself; of copies Envoy logs nothing.
             client.access_log.clear();
+            gathered.istio[0].clear();
         }
+        self.logs = ends
+            .into_iter()
+            .zip(std::mem::take(&mut gathered.istio))
+            .filter_map(|(pod, lines)| (!lines.is_empty()).then_some((pod?, lines)))
+            .map(|(pod, lines)| proxy_logs(pod, lines))
+            .collect();
         if gathered.incomplete.is_some() {
             self.run.check_room()?;
         }
@@ -349,6 +362,10 @@ impl Mesh for LocalMesh {
         evidence
     }
 
+    fn logs_of_call(&mut self) -> Vec<ProxyLogs> {
+        std::mem::take(&mut self.logs)
+    }
+
     fn directory(&self) -> Option<&Path> {
         Some(self.run.path())
     }
@@ -364,23 +381,32 @@ impl Mesh for LocalMesh {
 
 /// The pin that makes the caller's sidecar reach the endpoint the call is about; none where there is no choice.
 fn pin_of(topology: &Topology, call: &Call) -> Option<Pin> {
-    let Destination::Service {
-        namespace,
-        name,
-        port,
-    } = &call.to
-    else {
-        return None;
-    };
+    let (namespace, name, port) = call.to.service()?;
     let endpoint = call.endpoint.clone()?;
     if candidates(topology, call).len() < 2 {
         return None;
     }
-    let outbound = topology.outbound(&call.from, namespace, name, *port, call.subset.as_deref())?;
+    let outbound = topology.outbound(&call.from, namespace, name, port, call.subset.as_deref())?;
     (outbound.discovery == Discovery::Eds).then(|| Pin {
         cluster: outbound.cluster_name(),
         pod: endpoint,
     })
+}
+
+/// The lines of one proxy, by whose log they are of.
+fn proxy_logs(pod: &PodName, lines: Vec<(Marked, String)>) -> ProxyLogs {
+    let mut logs = ProxyLogs {
+        pod: pod.to_string(),
+        ..ProxyLogs::default()
+    };
+    for (mark, line) in lines {
+        match mark {
+            Marked::Text => logs.text.push(line),
+            Marked::Json => logs.json.push(line),
+            Marked::Visible => logs.with_visibility.push(line),
+        }
+    }
+    logs
 }
 
 /// Bytes that no application understood carry no nonce; calls are made one at a time, so they are this call's.
@@ -396,7 +422,7 @@ fn resolves(topology: &Topology, call: &Call, through_sidecar: bool) -> bool {
             through_sidecar && topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly
         }
         Destination::Service { namespace, name, .. } => {
-            let service = topology.services.get(&(namespace.clone(), name.clone()));
+            let service = topology.service(namespace, name);
             service.is_none_or(|service| !service.headless) || !candidates(topology, call).is_empty()
         }
         Destination::Pod { .. } => true,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::call::Connections;
-use crate::envoy::logs::{Line, Log, debug_message};
+use crate::envoy::logs::{Line, Log, Marked, debug_message};
 use crate::mesh::MeshError;
 use crate::probe::evidence::{Caller, Connect, ProxyEvidence};
 
@@ -48,6 +48,8 @@ struct Seen {
     requests: Vec<Line>,
     listener: Vec<Line>,
     debug: Vec<String>,
+    /// Lines that Istio would have had it write.
+    istio: Vec<(Marked, String)>,
     stats: BTreeMap<String, i64>,
     open: i64,
 }
@@ -73,15 +75,11 @@ impl Seen {
     }
 
     fn take_in(&mut self, sidecar: &mut Sidecar) {
-        for line in sidecar
-            .access_log
-            .read()
-            .iter()
-            .filter_map(|line| Line::parse(line))
-        {
-            match line.log {
-                Log::Listener => self.listener.push(line),
-                Log::Inbound | Log::Outbound => self.requests.push(line),
+        for text in sidecar.access_log.read() {
+            match Line::parse(&text) {
+                Some(line) if line.log == Log::Listener => self.listener.push(line),
+                Some(line) => self.requests.push(line),
+                None => self.istio.extend(Marked::unmark(&text)),
             }
         }
         let debug = sidecar.debug_log.read();
@@ -132,6 +130,8 @@ pub(super) struct Gathered {
     pub(super) client: Option<ProxyEvidence>,
     pub(super) server: Option<ProxyEvidence>,
     pub(super) incomplete: Option<String>,
+    /// Lines that Istio would have had them write, at the client's end and the server's.
+    pub(super) istio: [Vec<(Marked, String)>; 2],
 }
 
 impl Gathered {
@@ -194,6 +194,7 @@ pub(super) async fn gather(
             Some(_) => tokio::time::sleep(LOOK_AGAIN).await,
         }
     };
+    let istio = [&mut client_seen, &mut server_seen].map(|seen| std::mem::take(&mut seen.istio));
     let mut client_evidence = client.as_ref().map(|(sidecar, _)| client_seen.evidence(sidecar));
     let mut server_evidence = server.as_ref().map(|(sidecar, _)| server_seen.evidence(sidecar));
     if !is_answered(caller) {
@@ -208,6 +209,7 @@ pub(super) async fn gather(
         client: client_evidence,
         server: server_evidence,
         incomplete,
+        istio,
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::routing::routed;
-use crate::call::{Call, Destination, PodName, WorkloadName};
+use crate::call::{Call, PodName, WorkloadName};
 use crate::envoy::config::Front;
 use crate::istio::Topology;
 
@@ -51,11 +51,7 @@ impl Places {
             return Some(detour);
         }
         let key = (pod.clone(), port);
-        let has_sidecar = topology
-            .workloads
-            .get(&pod.workload)
-            .is_some_and(|workload| workload.has_sidecar());
-        if has_sidecar {
+        if topology.has_sidecar(&pod.workload) {
             self.sidecars.get(&key).copied()
         } else {
             self.application(topology, pod, port)
@@ -84,20 +80,7 @@ pub(super) fn candidates(topology: &Topology, call: &Call) -> Vec<PodPort> {
         let endpoints = routed.endpoints.into_iter();
         return endpoints.map(|endpoint| (endpoint.pod, endpoint.port)).collect();
     }
-    match &call.to {
-        Destination::Service {
-            namespace,
-            name,
-            port,
-        } => {
-            let service = topology.services.get(&(namespace.clone(), name.clone()));
-            service
-                .and_then(|service| Some(topology.endpoints(service, service.port(*port)?)))
-                .unwrap_or_default()
-        }
-        Destination::Pod { pod, port } => vec![(pod.clone(), *port)],
-        Destination::Host { .. } => Vec::new(),
-    }
+    topology.reached(&call.to)
 }
 
 /// The pod and port a call is about: the endpoint it names, else the first.

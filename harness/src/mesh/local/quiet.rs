@@ -11,7 +11,7 @@ use super::places::candidates;
 use super::sidecar::Sidecar;
 use crate::call::{Call, Connections, PodName, WorkloadName};
 use crate::envoy::logs::{Line, Log, Tail};
-use crate::istio::{Topology, Workload};
+use crate::istio::Topology;
 use crate::mesh::{MeshError, Tally};
 
 /// How long logs may take to come. They are flushed every millisecond; the limit is for a stalled machine.
@@ -53,18 +53,14 @@ impl<'a> Owed<'a> {
             taken_in: 0,
             copied_to: BTreeMap::new(),
         };
-        let has_sidecar = |pod: &PodName| {
-            topology
-                .workloads
-                .get(&pod.workload)
-                .is_some_and(Workload::has_sidecar)
-        };
         for (call, tallies) in tallies {
             let made: u64 = tallies.iter().map(Tally::made).sum();
             let failed: u64 = tallies.iter().map(Tally::failed).sum();
             *owed.sent.entry(&call.from).or_default() += made;
             let mut servers = candidates(topology, call).into_iter();
-            if connections == Connections::Reuse && servers.all(|(pod, _)| has_sidecar(&pod)) {
+            if connections == Connections::Reuse
+                && servers.all(|(pod, _)| topology.has_sidecar(&pod.workload))
+            {
                 owed.taken_in += made - failed;
             }
         }

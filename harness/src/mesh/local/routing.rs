@@ -1,21 +1,14 @@
 //! Where VirtualServices send calls and their copies.
 
-use crate::call::{Call, CallKind, Destination, Payload};
+use crate::call::{Call, CallKind, Payload};
 use crate::istio::Topology;
 use crate::istio::policy::{Mirror, Outbound, RouteTarget};
 
 /// What the caller's sidecar does where a VirtualService sends the call, or its copy, elsewhere. `None` where none does,
 /// and where that depends on weights.
 pub(super) fn routed(topology: &Topology, call: &Call) -> Option<Outbound> {
-    let Destination::Service {
-        namespace,
-        name,
-        port,
-    } = &call.to
-    else {
-        return None;
-    };
-    let route = topology.route(&call.from, namespace, name, *port)?;
+    let (namespace, name, port) = call.to.service()?;
+    let route = topology.route(&call.from, namespace, name, port)?;
     let plain = call.payload == Payload::Http && call.subset.is_none() && call.endpoint.is_none();
     match (call.kind, route.destinations.as_slice(), route.mirrors.as_slice()) {
         (CallKind::Mirrored, _, [mirror, ..]) => topology.routed(&call.from, &mirror.to),
@@ -34,17 +27,10 @@ pub(super) struct Copies {
 
 /// What of a call's traffic is copied; `None` where nothing is.
 pub(super) fn copies(topology: &Topology, call: &Call) -> Option<Copies> {
-    let Destination::Service {
-        namespace,
-        name,
-        port,
-    } = &call.to
-    else {
-        return None;
-    };
+    let (namespace, name, port) = call.to.service()?;
     let plain = call.kind.is_of_application() && call.payload == Payload::Http && call.subset.is_none();
     let route = topology
-        .route(&call.from, namespace, name, *port)
+        .route(&call.from, namespace, name, port)
         .filter(|_| plain)?;
     let is_certain =
         |mirror: &&Mirror| mirror.is_of_all() && topology.routed(&call.from, &mirror.to).is_some();

@@ -12,18 +12,8 @@ use crate::snapshot::{Mixed, Snapshot};
 fn report() -> Report {
     let mesh = concat!(
         include_str!("../../../tests/data/audit/clean.yaml"),
-        "
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: plain, namespace: shop}
-spec: {host: server, trafficPolicy: {tls: {mode: DISABLE}}}
----
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: strict, namespace: shop}
-spec: {mtls: {mode: STRICT}}
----
+        include_str!("../../../tests/data/audit/plain-to-strict.yaml"),
+        "---
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: strict-too, namespace: shop}

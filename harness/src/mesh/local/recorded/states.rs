@@ -108,7 +108,8 @@ impl State {
 
     /// The mesh, and the calls that make every front appear.
     pub(super) fn desired(&self) -> Desired {
-        let topology = self.topology();
+        let snapshot = self.snapshot();
+        let topology = Topology::new(&snapshot, None);
         let identities = topology
             .workloads
             .keys()
@@ -116,13 +117,14 @@ impl State {
             .collect();
         Desired {
             conditions: Conditions::of(&identities, &History::default()),
+            snapshot: Arc::new(snapshot),
             topology: Arc::new(topology),
             calls: self.calls(),
             connections: Connections::Fresh,
         }
     }
 
-    fn topology(&self) -> Topology {
+    fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::new(Version::new(1, 30, 3));
         let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
         snapshot
@@ -133,7 +135,7 @@ impl State {
             snapshot.add_yaml(manifests, self.name).unwrap();
         }
         snapshot.mesh = MeshConfig::from_yaml(self.mesh, self.name).unwrap();
-        Topology::new(&snapshot, None)
+        snapshot
     }
 
     fn calls(&self) -> Vec<Call> {
