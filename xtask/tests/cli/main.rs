@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod claims;
+mod cluster;
 mod endings;
 mod logs;
 mod machine;

@@ -264,7 +264,9 @@ impl Pseudonyms {
     fn hide_label_keys(&self, labels: &mut Map<String, Value>) {
         let own = |domain: &str| {
             let is_of = |known: &str| domain == known || domain.ends_with(&format!(".{known}"));
-            !["istio", "istio.io", "k8s.io", "kubernetes.io", "helm.sh"].into_iter().any(is_of)
+            !["istio", "istio.io", "k8s.io", "kubernetes.io", "helm.sh"]
+                .into_iter()
+                .any(is_of)
         };
         let hidden: Vec<(String, Value)> = std::mem::take(labels)
             .into_iter()
