@@ -39,7 +39,7 @@ pub use parameters::{
     SanSuffix, Secret, TlsLimitsFault, TrustDomain, WideFault,
 };
 pub use rotation::{ReissueIntermediate, ReissueLeaf, RootStep, Rotation};
-pub use tls_limits::{TlsLimits, TlsVersion};
+pub use tls_limits::{CipherSuite, KeyExchangeGroup, TlsLimits, TlsVersion};
 
 #[cfg(test)]
 mod tests;
