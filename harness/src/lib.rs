@@ -7,6 +7,7 @@ pub mod audit;
 pub mod bench;
 pub mod call;
 pub mod claims;
+pub mod cluster;
 pub mod envoy;
 pub mod explore;
 pub mod fault;
