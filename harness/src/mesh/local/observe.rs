@@ -145,6 +145,7 @@ impl Seen {
             inbound: std::mem::take(&mut self.inbound),
             listener: std::mem::take(&mut self.listener),
             debug: Vec::new(),
+            istio: Vec::new(),
             stats: server,
             open: self.open,
         }
