@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 /// so there is no circle.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("outcome", &[]),
+    ("visibility", &[]),
     ("call", &[]),
     ("one_or_many", &[]),
     ("reference", &["call"]),
-    ("snapshot", &["reference"]),
+    ("kubernetes", &[]),
+    ("snapshot", &["kubernetes", "reference"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
     (
@@ -21,11 +23,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
-    ("envoy", &["call", "fault", "istio", "probe"]),
+    ("envoy", &["call", "fault", "istio", "probe", "visibility"]),
     (
         "mesh",
         &[
-            "call", "envoy", "fault", "istio", "outcome", "pki", "probe", "snapshot",
+            "call",
+            "envoy",
+            "fault",
+            "istio",
+            "outcome",
+            "pki",
+            "probe",
+            "snapshot",
+            "visibility",
         ],
     ),
     (
@@ -48,7 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
-            "audit", "call", "claims", "fault", "istio", "outcome", "probe", "scenario", "symptom",
+            "audit", "call", "claims", "envoy", "fault", "istio", "outcome", "probe", "scenario", "symptom",
         ],
     ),
     (
@@ -74,6 +84,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("logs", &["outcome"]),
+    ("recognition", &["logs", "mesh", "outcome", "probe", "scenario"]),
     ("bench", &["mesh", "scenario"]),
 ];
 
@@ -95,6 +106,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "what is observed does not depend on what is predicted, broken, or expected",
     ),
     ("mesh", &["scenario"], "a mesh answers calls and has no opinion"),
+    (
+        "logs",
+        &["mesh", "probe", "scenario"],
+        "what lines tell is held against what was observed of their calls",
+    ),
 ];
 
 /// Lines of a file in the middle, of nine in ten, and of any that does not say at its top what it is long because of.

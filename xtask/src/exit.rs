@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use meshproof::envoy::binary::{OverrideError, ProvisionError};
+use meshproof::kubernetes::KubernetesError;
 use meshproof::mesh::MeshError;
 use meshproof::scenario::RunError;
 
@@ -12,7 +13,7 @@ Exit codes:
   0    nothing falsified
   1    something falsified, or findings at or above --fail-on
   2    bad usage or bad input file
-  3    this machine cannot run it (missing tier, binary, or capability under --require), or an audit is incomplete
+  3    this machine cannot run it (missing tier, binary, cluster, or capability under --require), or an audit is incomplete
   4    the harness itself failed
   130  interrupted, cleaned up";
 
@@ -84,11 +85,14 @@ fn of_error(error: &anyhow::Error) -> u8 {
             error.downcast_ref::<RunError>(),
             Some(RunError::NoSuchCall { .. })
         );
+    let cluster = error.downcast_ref::<KubernetesError>();
     match (provision, mesh) {
         (Some(ProvisionError::Interrupted), _) => 130,
         (Some(_), _) => 3,
         (None, Some(mesh)) if mesh.is_machine() => 3,
-        _ if bad_input => 2,
+        _ if bad_input || cluster.is_some_and(KubernetesError::is_usage) => 2,
+        // The cluster that was named cannot be read from here.
+        _ if cluster.is_some() => 3,
         _ => 4,
     }
 }

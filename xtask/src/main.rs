@@ -9,6 +9,7 @@ mod exit;
 mod explore;
 mod interrupt;
 mod logs;
+mod mesh_input;
 mod output;
 mod predict;
 mod preflight;
@@ -16,11 +17,13 @@ mod release;
 mod releases;
 mod scenario;
 mod setup;
+mod snapshot;
 mod suite;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 /// Reproduces, predicts and prevents Istio mTLS failures.
@@ -39,6 +42,8 @@ enum Command {
     Predict(predict::Predict),
     /// Say what of a mesh is broken now, and what an upgrade will break
     Preflight(preflight::Preflight),
+    /// Save a cluster or manifests as one redacted bundle, or one call of them as a scenario
+    Snapshot(snapshot::Snapshot),
     /// Run what bears on the claims of two documents, and tell what is so
     Claims(claims::Claims),
     /// Show what differs between two runs
@@ -66,10 +71,11 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(colour::is_coloured(&std::io::stderr()))
         .init();
-    let result = match Xtask::parse().command {
+    let result = match parse().command {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Preflight(command) => command.run(),
+        Command::Snapshot(command) => command.run(),
         Command::Claims(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Suite(command) => command.run(),
@@ -81,4 +87,21 @@ fn main() -> ExitCode {
         Command::Clean(command) => command.run(),
     };
     exit::code(result)
+}
+
+/// The command line. Usage is told as the program was called: kubectl runs what is named `kubectl-meshproof`.
+fn parse() -> Xtask {
+    let called = std::env::args_os().next();
+    let called = called
+        .as_ref()
+        .and_then(|it| Path::new(it).file_name())
+        .and_then(|it| it.to_str());
+    let name = match called {
+        Some("kubectl-meshproof") => "kubectl meshproof",
+        Some("meshproof") => "meshproof",
+        _ => "cargo xtask",
+    };
+    let mut command = Xtask::command().bin_name(name);
+    let matches = command.get_matches_mut();
+    Xtask::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }

@@ -116,6 +116,18 @@ impl Object {
     /// # Errors
     /// Never with what was read from YAML.
     pub fn to_manifest(&self) -> Result<Value, serde_json::Error> {
+        let mut value = self.to_value()?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("status");
+        }
+        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+        Ok(value)
+    }
+
+    /// The whole object, status and all.
+    pub(super) fn to_value(&self) -> Result<Value, serde_json::Error> {
         let (mut value, api_version) = match self {
             Self::ConfigMap(it) => (serde_json::to_value(it)?, "v1"),
             Self::DaemonSet(it) => (serde_json::to_value(it)?, "apps/v1"),
@@ -129,17 +141,16 @@ impl Object {
             Self::ServiceAccount(it) => (serde_json::to_value(it)?, "v1"),
             Self::StatefulSet(it) => (serde_json::to_value(it)?, "apps/v1"),
             Self::VirtualService(it) => (serde_json::to_value(it)?, "networking.istio.io/v1"),
-            Self::Other(it) => (it.value.clone(), it.api_version.as_str()),
+            Self::Other(it) => {
+                // Read as text where YAML takes a bare word for something else: a name of `n`, a label of `1`.
+                let mut value = it.value.clone();
+                value["metadata"] = serde_json::to_value(&it.metadata)?;
+                (value, it.api_version.as_str())
+            }
         };
         without_nulls(&mut value);
         value["apiVersion"] = api_version.into();
         value["kind"] = self.kind().into();
-        if let Some(fields) = value.as_object_mut() {
-            fields.remove("status");
-        }
-        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.remove("managedFields");
-        }
         Ok(value)
     }
 

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod claims;
+mod cluster;
 mod endings;
+mod logs;
 mod machine;
 mod preflight;
 mod session;

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use crate::call::{Call, CallKind, Connections, Destination, Payload, PodName};
+use crate::envoy::logs::Marked;
 use crate::envoy::xds::ControlPlane;
 use crate::istio::Topology;
 use crate::istio::policy::Discovery;
@@ -33,7 +34,9 @@ use crate::probe::dial::{self, Dial, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
 use crate::snapshot::OutboundTrafficPolicy;
 
-use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tally, Tier};
+use super::{
+    Capability, Component, Desired, Mesh, MeshError, ProxyLogs, RunDirectory, Settings, Tally, Tier,
+};
 use application::Seen;
 pub use application::{ApplicationError, ApplicationServer, Speaks};
 pub use floor::{Floor, PhaseFloor, floor};
@@ -65,6 +68,8 @@ pub struct LocalMesh {
     places: Places,
     obstacles: Obstacles,
     calls_made: u64,
+    /// Of the last call.
+    logs: Vec<ProxyLogs>,
 }
 
 impl LocalMesh {
@@ -85,6 +90,7 @@ impl LocalMesh {
             places: Places::default(),
             obstacles: Obstacles::default(),
             calls_made: 0,
+            logs: Vec::new(),
         })
     }
 
@@ -238,7 +244,14 @@ impl LocalMesh {
         if let (CallKind::Mirrored, Some(client)) = (call.kind, &mut gathered.client) {
             // They are of the call itself; of copies Envoy logs nothing.
             client.access_log.clear();
+            gathered.istio[0].clear();
         }
+        self.logs = ends
+            .into_iter()
+            .zip(std::mem::take(&mut gathered.istio))
+            .filter_map(|(pod, lines)| (!lines.is_empty()).then_some((pod?, lines)))
+            .map(|(pod, lines)| proxy_logs(pod, lines))
+            .collect();
         if gathered.incomplete.is_some() {
             self.run.check_room()?;
         }
@@ -354,6 +367,10 @@ impl Mesh for LocalMesh {
         evidence
     }
 
+    fn logs_of_call(&mut self) -> Vec<ProxyLogs> {
+        std::mem::take(&mut self.logs)
+    }
+
     fn directory(&self) -> Option<&Path> {
         Some(self.run.path())
     }
@@ -379,6 +396,22 @@ fn pin_of(topology: &Topology, call: &Call) -> Option<Pin> {
         cluster: outbound.cluster_name(),
         pod: endpoint,
     })
+}
+
+/// The lines of one proxy, by whose log they are of.
+fn proxy_logs(pod: &PodName, lines: Vec<(Marked, String)>) -> ProxyLogs {
+    let mut logs = ProxyLogs {
+        pod: pod.to_string(),
+        ..ProxyLogs::default()
+    };
+    for (mark, line) in lines {
+        match mark {
+            Marked::Text => logs.text.push(line),
+            Marked::Json => logs.json.push(line),
+            Marked::Visible => logs.with_visibility.push(line),
+        }
+    }
+    logs
 }
 
 /// Bytes that no application understood carry no nonce; calls are made one at a time, so they are this call's.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::call::Connections;
-use crate::envoy::logs::{Line, Log, debug_message};
+use crate::envoy::logs::{Line, Log, Marked, debug_message};
 use crate::mesh::MeshError;
 use crate::probe::evidence::{Caller, Connect, ProxyEvidence};
 
@@ -57,6 +57,8 @@ struct Seen {
     inbound: Vec<Line>,
     listener: Vec<Line>,
     debug: Vec<String>,
+    /// Lines that Istio would have had it write.
+    istio: Vec<(Marked, String)>,
     stats: BTreeMap<String, i64>,
     open: i64,
 }
@@ -82,12 +84,11 @@ impl Seen {
     }
 
     fn take_in(&mut self, sidecar: &mut Sidecar) {
-        for line in sidecar
-            .access_log
-            .read()
-            .iter()
-            .filter_map(|line| Line::parse(line))
-        {
+        for text in sidecar.access_log.read() {
+            let Some(line) = Line::parse(&text) else {
+                self.istio.extend(Marked::unmark(&text));
+                continue;
+            };
             match line.log {
                 Log::Listener => self.listener.push(line),
                 Log::Inbound => self.inbound.push(line),
@@ -144,6 +145,7 @@ impl Seen {
             inbound: std::mem::take(&mut self.inbound),
             listener: std::mem::take(&mut self.listener),
             debug: Vec::new(),
+            istio: Vec::new(),
             stats: server,
             open: self.open,
         }
@@ -171,6 +173,8 @@ pub(super) struct Gathered {
     pub(super) client: Option<ProxyEvidence>,
     pub(super) server: Option<ProxyEvidence>,
     pub(super) incomplete: Option<String>,
+    /// Lines that Istio would have had them write, at the client's end and the server's.
+    pub(super) istio: [Vec<(Marked, String)>; 2],
 }
 
 impl Gathered {
@@ -237,6 +241,7 @@ pub(super) async fn gather(
             Some(_) => tokio::time::sleep(LOOK_AGAIN).await,
         }
     };
+    let istio = [&mut client_seen, &mut server_seen].map(|seen| std::mem::take(&mut seen.istio));
     let own = is_one.then(|| client_seen.take_server());
     let mut client_evidence = client.as_ref().map(|(sidecar, _)| client_seen.evidence(sidecar));
     let mut server_evidence = server.as_ref().map(|(sidecar, _)| server_seen.evidence(sidecar));
@@ -255,6 +260,7 @@ pub(super) async fn gather(
         client: client_evidence,
         server: server_evidence,
         incomplete,
+        istio,
     })
 }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::call::{Connections, PodName};
 use crate::envoy::binary::{EnvoyBinary, Store};
-use crate::envoy::config;
+use crate::envoy::config::{self, IstioLogs};
 use crate::envoy::xds::ControlPlane;
 use crate::fault::Conditions;
 use crate::istio::policy::ListenerClass;
@@ -39,6 +39,7 @@ struct Pod {
 /// All pods, and what is needed to make more.
 pub(super) struct Pods {
     settings: Settings,
+    istio_logs: Option<Arc<IstioLogs>>,
     folder: PathBuf,
     control_socket: PathBuf,
     pods: BTreeMap<PodName, Pod>,
@@ -52,6 +53,7 @@ pub(super) struct Pods {
 impl Pods {
     pub(super) fn new(settings: Settings, folder: &Path, control_socket: &Path) -> Self {
         Self {
+            istio_logs: settings.istio_logs.map(|it| Arc::new(IstioLogs::new(it))),
             settings,
             folder: folder.to_owned(),
             control_socket: control_socket.to_owned(),
@@ -205,7 +207,8 @@ impl Pods {
     /// Tells every sidecar what it should know.
     pub(super) fn push(&mut self, control: &ControlPlane, desired: &Desired, places: &Places) {
         for (name, pod) in &mut self.pods {
-            pod.push(control, desired, places, name, self.pins.get(name));
+            let pin = self.pins.get(name);
+            pod.push(control, desired, places, name, pin, self.istio_logs.as_ref());
         }
     }
 
@@ -219,7 +222,8 @@ impl Pods {
         pin: Option<Pin>,
     ) {
         if let Some(pod) = self.pods.get_mut(client) {
-            pod.push(control, desired, places, client, pin.as_ref());
+            let istio_logs = self.istio_logs.as_ref();
+            pod.push(control, desired, places, client, pin.as_ref(), istio_logs);
         }
         match pin {
             Some(pin) => self.pins.insert(client.clone(), pin),
@@ -387,9 +391,10 @@ impl Pod {
         places: &Places,
         name: &PodName,
         pin: Option<&Pin>,
+        istio_logs: Option<&Arc<IstioLogs>>,
     ) {
         if let Some(sidecar) = &mut self.sidecar {
-            let instruments = sidecar.instruments(desired.connections);
+            let instruments = sidecar.instruments(desired.connections, istio_logs.cloned());
             let resources = resources::resources(desired, name, places, pin, &instruments);
             sidecar.push(control, resources);
         }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::{Connections, PodName};
@@ -10,7 +11,7 @@ use crate::envoy::admin::Admin;
 use crate::envoy::binary::EnvoyBinary;
 use crate::envoy::config::bootstrap::bootstrap;
 use crate::envoy::config::{
-    Instruments, ROOT_SECRET, Resources, SYSTEM_ROOTS_SECRET, WORKLOAD_SECRET, certificate_secret,
+    Instruments, IstioLogs, ROOT_SECRET, Resources, SYSTEM_ROOTS_SECRET, WORKLOAD_SECRET, certificate_secret,
     validation_secret,
 };
 use crate::envoy::logs::Tail;
@@ -91,11 +92,16 @@ impl Sidecar {
         self.process.id()
     }
 
-    pub(super) fn instruments(&self, connections: Connections) -> Instruments {
+    pub(super) fn instruments(
+        &self,
+        connections: Connections,
+        istio_logs: Option<Arc<IstioLogs>>,
+    ) -> Instruments {
         Instruments {
             access_log: self.process.files().access_log.clone(),
             limits: TlsLimits::default(),
             connections,
+            istio_logs,
         }
     }
 
