@@ -131,20 +131,64 @@ mod tests {
     #[test]
     fn every_kind_of_istio_is_checked() {
         let cases = [
-            ("security.istio.io", "AuthorizationPolicy", json!({"rules": [{"from": [{"source": {"principal": ["a"]}}]}]}), "principals"),
-            ("security.istio.io", "RequestAuthentication", json!({"jwtRules": [{"jwksURI": "a"}]}), "jwksUri"),
-            ("networking.istio.io", "Gateway", json!({"servers": [{"tls": {"credential": "a"}}]}), "credentialName"),
-            ("networking.istio.io", "Sidecar", json!({"outboundTrafficPolicies": {}}), "outboundTrafficPolicy"),
-            ("networking.istio.io", "WorkloadEntry", json!({"serviceAcount": "a"}), "serviceAccount"),
-            ("networking.istio.io", "WorkloadGroup", json!({"template": {"label": {}}}), "labels"),
-            ("networking.istio.io", "ProxyConfig", json!({"environmentVariable": {}}), "environmentVariables"),
-            ("extensions.istio.io", "WasmPlugin", json!({"pluginConfig": {"anything": 1}, "phases": "AUTHN"}), "phase"),
+            (
+                "security.istio.io",
+                "AuthorizationPolicy",
+                json!({"rules": [{"from": [{"source": {"principal": ["a"]}}]}]}),
+                "principals",
+            ),
+            (
+                "security.istio.io",
+                "RequestAuthentication",
+                json!({"jwtRules": [{"jwksURI": "a"}]}),
+                "jwksUri",
+            ),
+            (
+                "networking.istio.io",
+                "Gateway",
+                json!({"servers": [{"tls": {"credential": "a"}}]}),
+                "credentialName",
+            ),
+            (
+                "networking.istio.io",
+                "Sidecar",
+                json!({"outboundTrafficPolicies": {}}),
+                "outboundTrafficPolicy",
+            ),
+            (
+                "networking.istio.io",
+                "WorkloadEntry",
+                json!({"serviceAcount": "a"}),
+                "serviceAccount",
+            ),
+            (
+                "networking.istio.io",
+                "WorkloadGroup",
+                json!({"template": {"label": {}}}),
+                "labels",
+            ),
+            (
+                "networking.istio.io",
+                "ProxyConfig",
+                json!({"environmentVariable": {}}),
+                "environmentVariables",
+            ),
+            (
+                "extensions.istio.io",
+                "WasmPlugin",
+                json!({"pluginConfig": {"anything": 1}, "phases": "AUTHN"}),
+                "phase",
+            ),
         ];
         for (group, kind, spec, meant) in cases {
             let mut object = json!({"apiVersion": format!("{group}/v1"), "kind": kind, "spec": spec});
             let found = prune(&mut object);
             let told: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
-            assert_eq!(told, [format!("no such field; did you mean `{meant}`?")], "{kind}");
+            assert_eq!(
+                told,
+                [format!("no such field; did you mean `{meant}`?")],
+                "{kind}"
+            );
         }
     }
 
