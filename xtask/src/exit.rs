@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use meshproof::chaos::{ChaosError, ToolsMissing};
 use meshproof::envoy::binary::{OverrideError, ProvisionError};
 use meshproof::mesh::MeshError;
 use meshproof::scenario::RunError;
@@ -70,7 +71,10 @@ fn of_error(error: &anyhow::Error) -> u8 {
         .chain()
         .find_map(|cause| match cause.downcast_ref::<RunError>() {
             Some(RunError::Mesh(mesh)) => Some(mesh),
-            _ => cause.downcast_ref::<MeshError>(),
+            _ => match cause.downcast_ref::<ChaosError>() {
+                Some(ChaosError::Mesh(mesh)) => Some(mesh),
+                _ => cause.downcast_ref::<MeshError>(),
+            },
         });
     let provision = mesh
         .and_then(|mesh| match mesh {
@@ -88,6 +92,7 @@ fn of_error(error: &anyhow::Error) -> u8 {
         (Some(ProvisionError::Interrupted), _) => 130,
         (Some(_), _) => 3,
         (None, Some(mesh)) if mesh.is_machine() => 3,
+        (None, _) if error.is::<ToolsMissing>() => 3,
         _ if bad_input => 2,
         _ => 4,
     }

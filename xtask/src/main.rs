@@ -1,6 +1,7 @@
 //! The command line of meshproof. One file per command; what they do lives in the library.
 
 mod bench;
+mod chaos;
 mod claims;
 mod clean;
 mod colour;
@@ -48,6 +49,8 @@ enum Command {
     Explore(explore::Explore),
     /// Read logs of proxies, and say which mTLS failures they tell of
     Logs(logs::Logs),
+    /// Break part of a large mesh, and see how long it takes until an alert says so
+    Chaos(chaos::Chaos),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
     /// Measure, against what cannot be avoided
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Logs(command) => command.run(),
+        Command::Chaos(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),
