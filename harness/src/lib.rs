@@ -6,6 +6,8 @@
 pub mod audit;
 pub mod bench;
 pub mod call;
+pub mod chaos;
+mod child;
 pub mod claims;
 pub mod cluster;
 pub mod envoy;

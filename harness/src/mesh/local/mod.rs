@@ -19,7 +19,7 @@ mod resources;
 mod routing;
 mod sidecar;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -98,6 +98,16 @@ impl LocalMesh {
     #[must_use]
     pub fn process_ids(&self) -> Vec<u32> {
         self.pods.process_ids()
+    }
+
+    /// Where everything of this run is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.run.path()
+    }
+
+    /// The admin sockets of the proxies running now.
+    pub(crate) fn admin_sockets(&self) -> Vec<(PodName, PathBuf)> {
+        self.pods.admin_sockets()
     }
 
     /// How long a call takes its caller when nobody gathers evidence.

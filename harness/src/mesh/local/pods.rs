@@ -350,6 +350,14 @@ impl Pods {
         self.pods.values().filter_map(|pod| pod.sidecar.as_ref())
     }
 
+    pub(super) fn admin_sockets(&self) -> Vec<(PodName, PathBuf)> {
+        let of_pod = |(name, pod): (&PodName, &Pod)| {
+            let sidecar = pod.sidecar.as_ref()?;
+            Some((name.clone(), sidecar.admin_socket().to_owned()))
+        };
+        self.pods.iter().filter_map(of_pod).collect()
+    }
+
     pub(super) fn components(&self) -> Vec<Component> {
         let mut components: Vec<Component> = self
             .pods

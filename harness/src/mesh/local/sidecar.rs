@@ -92,6 +92,10 @@ impl Sidecar {
         self.process.id()
     }
 
+    pub(super) fn admin_socket(&self) -> &Path {
+        &self.process.files().admin
+    }
+
     pub(super) fn instruments(
         &self,
         connections: Connections,
