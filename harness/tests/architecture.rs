@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
     ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
+    ("cluster", &["istio", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
     (
         "envoy",
@@ -68,7 +69,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "preflight",
         &[
-            "audit", "call", "fault", "istio", "mesh", "outcome", "probe", "scenario", "snapshot",
+            "audit",
+            "call",
+            "fault",
+            "istio",
+            "mesh",
+            "outcome",
+            "probe",
+            "reference",
+            "scenario",
+            "snapshot",
         ],
     ),
     (
