@@ -64,7 +64,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "preflight",
         &[
-            "audit", "call", "fault", "istio", "mesh", "outcome", "probe", "scenario", "snapshot",
+            "audit",
+            "call",
+            "fault",
+            "istio",
+            "mesh",
+            "outcome",
+            "probe",
+            "reference",
+            "scenario",
+            "snapshot",
         ],
     ),
     (
