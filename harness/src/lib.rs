@@ -6,7 +6,10 @@
 pub mod audit;
 pub mod bench;
 pub mod call;
+pub mod chaos;
+mod child;
 pub mod claims;
+pub mod cluster;
 pub mod envoy;
 pub mod explore;
 pub mod fault;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// so there is no circle.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("outcome", &[]),
+    ("child", &[]),
     ("visibility", &[]),
     ("call", &[]),
     ("one_or_many", &[]),
@@ -23,7 +24,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
-    ("envoy", &["call", "fault", "istio", "probe", "visibility"]),
+    (
+        "envoy",
+        &["call", "child", "fault", "istio", "probe", "visibility"],
+    ),
     (
         "mesh",
         &[
@@ -93,6 +97,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("logs", &["outcome"]),
+    (
+        "chaos",
+        &[
+            "call",
+            "child",
+            "envoy",
+            "fault",
+            "istio",
+            "logs",
+            "mesh",
+            "outcome",
+            "probe",
+            "scenario",
+            "visibility",
+        ],
+    ),
     ("recognition", &["logs", "mesh", "outcome", "probe", "scenario"]),
     ("bench", &["mesh", "scenario"]),
 ];

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use meshproof::chaos::{ChaosError, ToolsMissing};
 use meshproof::envoy::binary::{OverrideError, ProvisionError};
 use meshproof::kubernetes::KubernetesError;
 use meshproof::mesh::MeshError;
@@ -71,7 +72,10 @@ fn of_error(error: &anyhow::Error) -> u8 {
         .chain()
         .find_map(|cause| match cause.downcast_ref::<RunError>() {
             Some(RunError::Mesh(mesh)) => Some(mesh),
-            _ => cause.downcast_ref::<MeshError>(),
+            _ => match cause.downcast_ref::<ChaosError>() {
+                Some(ChaosError::Mesh(mesh)) => Some(mesh),
+                _ => cause.downcast_ref::<MeshError>(),
+            },
         });
     let provision = mesh
         .and_then(|mesh| match mesh {
@@ -92,7 +96,7 @@ fn of_error(error: &anyhow::Error) -> u8 {
         (None, Some(mesh)) if mesh.is_machine() => 3,
         _ if bad_input || cluster.is_some_and(KubernetesError::is_usage) => 2,
         // The cluster that was named cannot be read from here.
-        _ if cluster.is_some() => 3,
+        _ if cluster.is_some() || error.is::<ToolsMissing>() => 3,
         _ => 4,
     }
 }

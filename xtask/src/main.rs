@@ -1,6 +1,7 @@
 //! The command line of meshproof. One file per command; what they do lives in the library.
 
 mod bench;
+mod chaos;
 mod claims;
 mod clean;
 mod colour;
@@ -56,6 +57,8 @@ enum Command {
     Logs(logs::Logs),
     /// List the Istio releases, and what each runs on
     Releases(releases::Releases),
+    /// Break part of a large mesh, and see how long it takes until an alert says so
+    Chaos(chaos::Chaos),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
     /// Measure, against what cannot be avoided
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Explore(command) => command.run(),
         Command::Logs(command) => command.run(),
         Command::Releases(command) => command.run(),
+        Command::Chaos(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),

@@ -4,6 +4,7 @@
 //! has a front of its own (see `envoy::config`), carrying the address that interception would have told.
 
 mod application;
+mod expiry;
 mod floor;
 mod load;
 mod observe;
@@ -18,7 +19,7 @@ mod resources;
 mod routing;
 mod sidecar;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -97,6 +98,16 @@ impl LocalMesh {
     #[must_use]
     pub fn process_ids(&self) -> Vec<u32> {
         self.pods.process_ids()
+    }
+
+    /// Where everything of this run is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.run.path()
+    }
+
+    /// The admin sockets of the proxies running now.
+    pub(crate) fn admin_sockets(&self) -> Vec<(PodName, PathBuf)> {
+        self.pods.admin_sockets()
     }
 
     /// How long a call takes its caller when nobody gathers evidence.
@@ -306,6 +317,7 @@ impl Mesh for LocalMesh {
         self.pods.push(&self.control, &desired, &self.places);
         self.pods.in_force(&self.control).await?;
         self.pods.left().await;
+        expiry::awaited(authority, &desired.conditions.credentials).await?;
         if let Some(marks) = marks {
             let owed = Owed::of(&[], desired.connections, &desired.topology);
             quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
@@ -342,6 +354,9 @@ impl Mesh for LocalMesh {
             self.apply(state).await?;
             load.in_force(|call| self.way_of_load(call))?;
             load.enough().await?;
+            if let (Some(authority), Some(desired)) = (&mut self.authority, &self.desired) {
+                expiry::not_yet(authority, &desired.conditions.credentials)?;
+            }
         }
         let tallies = load.end().await?;
         if let Some(desired) = &self.desired {

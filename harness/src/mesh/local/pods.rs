@@ -21,7 +21,7 @@ use crate::pki::{Authority, Supply};
 use crate::probe::evidence::Caller;
 
 use super::application::{ApplicationServer, Seen, Speaks};
-use super::observe::{self, Before, Gathered};
+use super::observe::{self, Before, Ends, Gathered};
 use super::places::{Places, PodPort};
 use super::resources::{self, Pin, front_names, pod_ports};
 use super::sidecar::Sidecar;
@@ -302,12 +302,17 @@ impl Pods {
         connections: Connections,
         cluster: Option<&str>,
     ) -> Result<Gathered, MeshError> {
+        let calls_itself = ends[0].is_some() && ends[0] == ends[1];
         let [client, server] = self.ends(ends);
         let (client, server) = (client.zip(client_before), server.zip(server_before));
-        observe::gather(caller, client, server, connections, cluster).await
+        let ends = match calls_itself {
+            true => Ends::One(client),
+            false => Ends::Two(client, server),
+        };
+        observe::gather(caller, ends, connections, cluster).await
     }
 
-    /// The sidecars at both ends of a call; a pod that calls itself has one, and it is the client's.
+    /// The sidecars at both ends of a call; a pod that calls itself has one, and it is given as the client's.
     fn ends(&mut self, [client, server]: [Option<&PodName>; 2]) -> [Option<&mut Sidecar>; 2] {
         let mut sidecars: BTreeMap<&PodName, &mut Sidecar> = self
             .pods
@@ -343,6 +348,14 @@ impl Pods {
 
     fn sidecars(&self) -> impl Iterator<Item = &Sidecar> {
         self.pods.values().filter_map(|pod| pod.sidecar.as_ref())
+    }
+
+    pub(super) fn admin_sockets(&self) -> Vec<(PodName, PathBuf)> {
+        let of_pod = |(name, pod): (&PodName, &Pod)| {
+            let sidecar = pod.sidecar.as_ref()?;
+            Some((name.clone(), sidecar.admin_socket().to_owned()))
+        };
+        self.pods.iter().filter_map(of_pod).collect()
     }
 
     pub(super) fn components(&self) -> Vec<Component> {
