@@ -5,5 +5,7 @@
 //! the steps that were done; no kubeconfig of the user's is read or written.
 
 mod kind_config;
+mod runner;
 
 pub use kind_config::KindConfig;
+pub use runner::CommandError;
