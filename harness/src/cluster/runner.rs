@@ -224,7 +224,10 @@ struct Group(Vec<Pid>);
 impl Group {
     fn of(handle: &duct::Handle) -> Self {
         let ids = handle.pids().into_iter();
-        Self(ids.filter_map(|id| i32::try_from(id).ok().map(Pid::from_raw)).collect())
+        Self(
+            ids.filter_map(|id| i32::try_from(id).ok().map(Pid::from_raw))
+                .collect(),
+        )
     }
 
     /// Its id may be another's from now on.
@@ -304,7 +307,10 @@ mod tests {
             .unwrap();
         assert_eq!(said, "out\ngiven");
         let log = std::fs::read_to_string(&runner.log).unwrap();
-        assert!(log.starts_with("$ sh -c \"echo out; echo err >&2; cat\"\nout\n"), "{log}");
+        assert!(
+            log.starts_with("$ sh -c \"echo out; echo err >&2; cat\"\nout\n"),
+            "{log}"
+        );
         assert!(log.contains("err\n"), "{log}");
         assert!(log.contains("# exit status: 0, after "), "{log}");
         use std::os::unix::fs::PermissionsExt as _;
@@ -332,7 +338,10 @@ mod tests {
     async fn what_stalls_is_killed_with_all_it_started_and_is_named() {
         let (folder, runner) = runner();
         let path = fifo(folder.path());
-        let script = format!("echo begun; (sleep 600; true) >{0} & sleep 600 >{0}", path.display());
+        let script = format!(
+            "echo begun; (sleep 600; true) >{0} & sleep 600 >{0}",
+            path.display()
+        );
         let opening = std::thread::spawn(move || File::open(path).unwrap());
         let error = runner
             .run(shell(&script, Duration::from_millis(800)))
@@ -342,7 +351,10 @@ mod tests {
         assert!(error.to_string().contains("did not end within 0 s"), "{error}");
         all_have_ended(opening.join().unwrap());
         let log = std::fs::read_to_string(&runner.log).unwrap();
-        assert!(log.contains("begun") && log.contains("# killed: too slow"), "{log}");
+        assert!(
+            log.contains("begun") && log.contains("# killed: too slow"),
+            "{log}"
+        );
     }
 
     #[tokio::test]
