@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use meshproof::cluster::ClusterError;
 use meshproof::envoy::binary::{OverrideError, ProvisionError};
 use meshproof::mesh::MeshError;
 use meshproof::scenario::RunError;
@@ -84,6 +85,13 @@ fn of_error(error: &anyhow::Error) -> u8 {
             error.downcast_ref::<RunError>(),
             Some(RunError::NoSuchCall { .. })
         );
+    if let Some(cluster) = error.downcast_ref::<ClusterError>() {
+        return match cluster {
+            it if it.is_usage() => 2,
+            it if it.is_machine() => 3,
+            _ => 4,
+        };
+    }
     match (provision, mesh) {
         (Some(ProvisionError::Interrupted), _) => 130,
         (Some(_), _) => 3,

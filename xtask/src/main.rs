@@ -3,6 +3,7 @@
 mod bench;
 mod claims;
 mod clean;
+mod cluster;
 mod colour;
 mod compare;
 mod exit;
@@ -49,6 +50,8 @@ enum Command {
     Explore(explore::Explore),
     /// Read logs of proxies, and say which mTLS failures they tell of
     Logs(logs::Logs),
+    /// Make clusters of kind with Istio in them, list and remove them
+    Cluster(cluster::Cluster),
     /// List the Istio releases, and what each runs on
     Releases(releases::Releases),
     /// Fetch the pinned Envoy binaries, or take them from a folder
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Logs(command) => command.run(),
+        Command::Cluster(command) => command.run(),
         Command::Releases(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
