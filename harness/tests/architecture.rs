@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 /// so there is no circle.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("outcome", &[]),
+    ("child", &[]),
+    ("visibility", &[]),
     ("call", &[]),
     ("one_or_many", &[]),
     ("reference", &["call"]),
@@ -22,11 +24,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
-    ("envoy", &["call", "fault", "istio", "probe"]),
+    (
+        "envoy",
+        &["call", "child", "fault", "istio", "probe", "visibility"],
+    ),
     (
         "mesh",
         &[
-            "call", "envoy", "fault", "istio", "outcome", "pki", "probe", "snapshot",
+            "call",
+            "envoy",
+            "fault",
+            "istio",
+            "outcome",
+            "pki",
+            "probe",
+            "snapshot",
+            "visibility",
         ],
     ),
     (
@@ -75,6 +88,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("logs", &["outcome"]),
+    (
+        "chaos",
+        &[
+            "call",
+            "child",
+            "envoy",
+            "fault",
+            "istio",
+            "logs",
+            "mesh",
+            "outcome",
+            "probe",
+            "scenario",
+            "visibility",
+        ],
+    ),
+    ("recognition", &["logs", "mesh", "outcome", "probe", "scenario"]),
     ("bench", &["mesh", "scenario"]),
 ];
 
@@ -96,6 +126,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "what is observed does not depend on what is predicted, broken, or expected",
     ),
     ("mesh", &["scenario"], "a mesh answers calls and has no opinion"),
+    (
+        "logs",
+        &["mesh", "probe", "scenario"],
+        "what lines tell is held against what was observed of their calls",
+    ),
 ];
 
 /// Lines of a file in the middle, of nine in ten, and of any that does not say at its top what it is long because of.

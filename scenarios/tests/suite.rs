@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use meshproof::envoy::binary::{Overrides, TerminalProgress};
+use meshproof::logs::Patterns;
 use meshproof::mesh::{Settings, Tier, sweep};
 use meshproof::outcome::{OutcomeId, Side};
+use meshproof::recognition::recognise;
 use meshproof::report::Text;
 use meshproof::scenario::verdict::{CallResult, Cause, LoadResult, PhaseResult, ScenarioResult, Verdict};
 use meshproof::scenario::{
@@ -22,6 +24,7 @@ use meshproof::scenario::{
     workspace_root,
 };
 use meshproof::symptom::Symptoms;
+use meshproof::visibility::Visibility;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -93,6 +96,7 @@ fn of_scenario(scenario: &Scenario, tier: Tier, runner: &Arc<Runner>) -> [Trial;
                 let result = runner.run(scenario, &Options::on(tier))?;
                 holds(&result)
                     .and_then(|()| looks_as_described(&result))
+                    .and_then(|()| is_told_by_logs(&result))
                     .map_err(|complaint| explained(&complaint, scenario, &result))
             },
         ),
@@ -208,6 +212,20 @@ fn looks_as_described(result: &ScenarioResult) -> Result<(), String> {
         Some(format!("{}: {lacking}", call.id))
     });
     lacking.map_or(Ok(()), Err)
+}
+
+/// With the visibility manifests every refusal must be told of by what proxies log, and no log may tell of one that was
+/// none. What Istio hides as installed is no fault.
+fn is_told_by_logs(result: &ScenarioResult) -> Result<(), String> {
+    let patterns = Patterns::embedded().map_err(|error| error.to_string())?;
+    let table = recognise(patterns, std::slice::from_ref(result)).map_err(|error| error.to_string())?;
+    if table.is_right() {
+        return Ok(());
+    }
+    Err(format!(
+        "logs tell something else than was observed:\n{}",
+        table.text()
+    ))
 }
 
 /// Without causes, a phase that loses what it does must be contradicted in one of its refusals or losses, the scenario in
@@ -327,6 +345,7 @@ impl Runner {
         });
         let settings = Settings {
             overrides: Overrides::from_flags(&[])?,
+            istio_logs: Some(Visibility::embedded()?),
             progress: Arc::new(progress),
             ..Settings::default()
         };

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use meshproof::claims::{Claim, ClaimReport, Finding, Ledger, weigh};
 use meshproof::envoy::binary::Overrides;
-use meshproof::mesh::Tier;
+use meshproof::mesh::{Settings, Tier};
 use meshproof::report::{claim as described, claim_report, claims_summary};
 use meshproof::scenario::verdict::{ScenarioResult, Verdict};
 use meshproof::scenario::{Catalogue, workspace_root};
@@ -75,9 +75,12 @@ impl Claims {
             .into_iter()
             .filter(|scenario| claims.iter().any(|claim| rests_on(claim, scenario.name())))
             .collect();
-        let overrides = Overrides::from_flags(&self.proxy)?;
+        let settings = Settings {
+            overrides: Overrides::from_flags(&self.proxy)?,
+            ..Settings::default()
+        };
         let limit = Duration::from_secs(self.timeout);
-        let Some(results) = silently(&scenarios, self.on, overrides, limit)? else {
+        let Some(results) = silently(&scenarios, self.on, settings, limit)? else {
             return Ok(Exit::Interrupted);
         };
         let reports: Vec<ClaimReport> = claims.iter().map(|claim| weigh(claim, &results)).collect();

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use meshproof::chaos::{ChaosError, ToolsMissing};
 use meshproof::cluster::ClusterError;
 use meshproof::envoy::binary::{OverrideError, ProvisionError};
+use meshproof::kubernetes::KubernetesError;
 use meshproof::mesh::MeshError;
 use meshproof::scenario::RunError;
 
@@ -13,7 +15,7 @@ Exit codes:
   0    nothing falsified
   1    something falsified, or findings at or above --fail-on
   2    bad usage or bad input file
-  3    this machine cannot run it (missing tier, binary, or capability under --require), or an audit is incomplete
+  3    this machine cannot run it (missing tier, binary, cluster, or capability under --require), or an audit is incomplete
   4    the harness itself failed
   130  interrupted, cleaned up";
 
@@ -71,7 +73,10 @@ fn of_error(error: &anyhow::Error) -> u8 {
         .chain()
         .find_map(|cause| match cause.downcast_ref::<RunError>() {
             Some(RunError::Mesh(mesh)) => Some(mesh),
-            _ => cause.downcast_ref::<MeshError>(),
+            _ => match cause.downcast_ref::<ChaosError>() {
+                Some(ChaosError::Mesh(mesh)) => Some(mesh),
+                _ => cause.downcast_ref::<MeshError>(),
+            },
         });
     let provision = mesh
         .and_then(|mesh| match mesh {
@@ -92,11 +97,14 @@ fn of_error(error: &anyhow::Error) -> u8 {
             _ => 4,
         };
     }
+    let cluster = error.downcast_ref::<KubernetesError>();
     match (provision, mesh) {
         (Some(ProvisionError::Interrupted), _) => 130,
         (Some(_), _) => 3,
         (None, Some(mesh)) if mesh.is_machine() => 3,
-        _ if bad_input => 2,
+        _ if bad_input || cluster.is_some_and(KubernetesError::is_usage) => 2,
+        // The cluster that was named cannot be read from here.
+        _ if cluster.is_some() || error.is::<ToolsMissing>() => 3,
         _ => 4,
     }
 }

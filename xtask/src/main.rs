@@ -1,6 +1,7 @@
 //! The command line of meshproof. One file per command; what they do lives in the library.
 
 mod bench;
+mod chaos;
 mod claims;
 mod clean;
 mod cluster;
@@ -10,6 +11,7 @@ mod exit;
 mod explore;
 mod interrupt;
 mod logs;
+mod mesh_input;
 mod output;
 mod predict;
 mod preflight;
@@ -17,11 +19,13 @@ mod release;
 mod releases;
 mod scenario;
 mod setup;
+mod snapshot;
 mod suite;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 /// Reproduces, predicts and prevents Istio mTLS failures.
@@ -40,6 +44,8 @@ enum Command {
     Predict(predict::Predict),
     /// Say what of a mesh is broken now, and what an upgrade will break
     Preflight(preflight::Preflight),
+    /// Save a cluster or manifests as one redacted bundle, or one call of them as a scenario
+    Snapshot(snapshot::Snapshot),
     /// Run what bears on the claims of two documents, and tell what is so
     Claims(claims::Claims),
     /// Show what differs between two runs
@@ -54,6 +60,8 @@ enum Command {
     Cluster(cluster::Cluster),
     /// List the Istio releases, and what each runs on
     Releases(releases::Releases),
+    /// Break part of a large mesh, and see how long it takes until an alert says so
+    Chaos(chaos::Chaos),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
     /// Measure, against what cannot be avoided
@@ -69,10 +77,11 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(colour::is_coloured(&std::io::stderr()))
         .init();
-    let result = match Xtask::parse().command {
+    let result = match parse().command {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Preflight(command) => command.run(),
+        Command::Snapshot(command) => command.run(),
         Command::Claims(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Suite(command) => command.run(),
@@ -80,9 +89,27 @@ fn main() -> ExitCode {
         Command::Logs(command) => command.run(),
         Command::Cluster(command) => command.run(),
         Command::Releases(command) => command.run(),
+        Command::Chaos(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),
     };
     exit::code(result)
+}
+
+/// The command line. Usage is told as the program was called: kubectl runs what is named `kubectl-meshproof`.
+fn parse() -> Xtask {
+    let called = std::env::args_os().next();
+    let called = called
+        .as_ref()
+        .and_then(|it| Path::new(it).file_name())
+        .and_then(|it| it.to_str());
+    let name = match called {
+        Some("kubectl-meshproof") => "kubectl meshproof",
+        Some("meshproof") => "meshproof",
+        _ => "cargo xtask",
+    };
+    let mut command = Xtask::command().bin_name(name);
+    let matches = command.get_matches_mut();
+    Xtask::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }

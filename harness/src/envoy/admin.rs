@@ -86,6 +86,15 @@ impl Admin {
         Ok(text.lines().filter_map(parse_stat).collect())
     }
 
+    /// Statistics whose full names match the expression, for Prometheus.
+    pub(crate) async fn prometheus(&self, expression: &str) -> Result<String, AdminError> {
+        self.get(&format!(
+            "/stats/prometheus?filter={}",
+            percent_encoded(expression)
+        ))
+        .await
+    }
+
     /// Whether the proxy is up. One whose socket does not answer yet is not.
     pub(crate) async fn is_live(&self) -> bool {
         self.get("/ready")
@@ -237,6 +246,14 @@ impl Connection {
             }
         }
     }
+}
+
+fn percent_encoded(text: &str) -> String {
+    let encoded = text.bytes().map(|byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    });
+    encoded.collect()
 }
 
 fn unreadable(path: &str, reason: &dyn std::fmt::Display) -> AdminError {

@@ -67,6 +67,49 @@ impl Line {
     }
 }
 
+/// Which of Istio's logs a line would be in. Marked, because all lines go to one file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Marked {
+    /// As installed, in text.
+    Text,
+    /// As installed, in JSON.
+    Json,
+    /// With the visibility manifests.
+    Visible,
+}
+
+/// The field that marks a line in JSON.
+pub(crate) const MARK_FIELD: &str = "istio_log";
+
+impl Marked {
+    const ALL: [Self; 3] = [Self::Text, Self::Json, Self::Visible];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Visible => "visible",
+        }
+    }
+
+    /// What marks a line in text.
+    pub(crate) fn before_text(self) -> String {
+        format!("{MARK_FIELD}={} ", self.as_str())
+    }
+
+    /// The line without its mark; `None` if it is none of Istio's.
+    pub(crate) fn unmark(line: &str) -> Option<(Self, String)> {
+        let of = |name: &str| Self::ALL.into_iter().find(|it| it.as_str() == name);
+        if let Some(rest) = line.strip_prefix(MARK_FIELD) {
+            let (name, rest) = rest.strip_prefix('=')?.split_once(' ')?;
+            return Some((of(name)?, rest.to_owned()));
+        }
+        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).ok()?;
+        let mark = of(fields.remove(MARK_FIELD)?.as_str()?)?;
+        Some((mark, serde_json::Value::Object(fields).to_string()))
+    }
+}
+
 /// The message of a line of Envoy's own log if it speaks of TLS or of how a connection ended.
 pub(crate) fn debug_message(line: &str) -> Option<&str> {
     const TELLING: [&str; 7] = [
@@ -116,6 +159,28 @@ mod tests {
         assert_eq!(parsed.log, Log::Listener);
         assert_eq!(parsed.entry.flags, None);
         assert_eq!(parsed.entry.peer.as_deref(), Some("127.0.0.1:4"));
+    }
+
+    #[test]
+    fn lines_of_istio_are_told_by_their_mark_and_lose_it() {
+        for (line, expected) in [
+            (
+                "istio_log=text [2026] \"- - -\" 0",
+                Some((Marked::Text, "[2026] \"- - -\" 0")),
+            ),
+            (
+                r#"{"istio_log":"visible","response_code":0}"#,
+                Some((Marked::Visible, r#"{"response_code":0}"#)),
+            ),
+            (r#"{"log":"listener","code":0}"#, None),
+        ] {
+            let unmarked = Marked::unmark(line);
+            assert_eq!(
+                unmarked.as_ref().map(|(mark, line)| (*mark, line.as_str())),
+                expected,
+                "{line}"
+            );
+        }
     }
 
     #[test]

@@ -400,6 +400,7 @@ mod tests {
             limits: crate::fault::TlsLimits::default(),
             access_log: "/run/access.log".into(),
             connections: Connections::Fresh,
+            istio_logs: None,
         };
         let told = || Resources {
             clusters: vec![inbound_passthrough(&instruments)],

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::case::ALIAS;
 use super::world::World;
 use crate::fault::{
-    ExtendedKeyUsage, Fault, LeafFault, PortFault, Purpose, RootFault, SanReplace, SanSuffix, TlsLimitsFault,
-    TlsVersion, WideFault,
+    ExtendedKeyUsage, Fault, KeyExchangeGroup, LeafFault, PortFault, Purpose, RootFault, SanReplace,
+    SanSuffix, TlsLimitsFault, TlsVersion, WideFault,
 };
 use crate::one_or_many::OneOrMany;
 use crate::outcome::Side;
@@ -153,7 +153,7 @@ impl DrawnFault {
             }),
             What::OtherGroup => Fault::TlsLimits(TlsLimitsFault {
                 end: Some(Side::Server),
-                groups: vec!["P-384".to_owned()],
+                groups: vec![KeyExchangeGroup::P384],
                 ..limits
             }),
             What::RefusedPort => Fault::RefusedPort(PortFault {

@@ -43,6 +43,7 @@ impl Conditions {
             match event {
                 Event::Injected { fault, targets } => replay.inject(fault, targets),
                 Event::Rotated { step, targets } => replay.rotate(step, targets),
+                Event::Elapsed => replay.elapse(),
             }
         }
         replay.conditions()

@@ -42,6 +42,12 @@ impl Fault {
                 "an agent that could not renew: istiod unreachable for a day, token or CSR refused",
                 "alert certificate_expired; `istioctl proxy-config secret` shows VALID CERT false for this pod only",
             ),
+            Self::ExpiringLeaf(_) => (
+                "expiring-leaf",
+                "the moment in which an agent that could not renew lets its proxy's leaf end: no push, no new TLS context",
+                "as expired-leaf, but only where a handshake is full: open connections and a server that resumes a \
+                 client's session look at the client's certificate no more (`ssl.session_reused` goes up)",
+            ),
             Self::NotYetValidLeaf(_) => (
                 "not-yet-valid-leaf",
                 "a signer whose clock is ahead of the nodes, or a node whose clock is behind",

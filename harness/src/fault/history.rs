@@ -13,8 +13,16 @@ pub struct History {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Event {
-    Injected { fault: Fault, targets: Targets },
-    Rotated { step: Rotation, targets: Targets },
+    Injected {
+        fault: Fault,
+        targets: Targets,
+    },
+    Rotated {
+        step: Rotation,
+        targets: Targets,
+    },
+    /// What was to end soon has ended.
+    Elapsed,
 }
 
 /// The workloads an event is about. Resolved when it happens: a name stays bound to the workload it meant then.
@@ -59,6 +67,11 @@ impl History {
         Ok(())
     }
 
+    /// Lets the time pass in which leaves that were to expire while in use do so.
+    pub fn elapse(&mut self) {
+        self.events.push(Event::Elapsed);
+    }
+
     /// Removes the fault of this name. Says whether it was active.
     pub fn heal(&mut self, name: &str) -> bool {
         let before = self.events.len();
@@ -80,7 +93,7 @@ impl History {
     pub fn active(&self) -> impl Iterator<Item = &Fault> {
         self.events.iter().filter_map(|event| match event {
             Event::Injected { fault, .. } => Some(fault),
-            Event::Rotated { .. } => None,
+            Event::Rotated { .. } | Event::Elapsed => None,
         })
     }
 }

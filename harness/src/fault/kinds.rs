@@ -23,6 +23,9 @@ pub enum Fault {
     TrustDomain(TrustDomain),
     /// The workload's certificate has expired: its agent stopped renewing (istiod unreachable, token refused).
     ExpiredLeaf(LeafFault),
+    /// The workload's certificate expires while it is in use: nothing is pushed at that moment, only time passes.
+    /// Under load requests end on both sides of it.
+    ExpiringLeaf(LeafFault),
     /// The workload's certificate is not valid yet: the signer's clock runs ahead of the verifier's.
     NotYetValidLeaf(LeafFault),
     /// The workload's certificate is revoked, and everybody checks the list that says so.
@@ -88,6 +91,7 @@ impl Fault {
             Self::SanReplace(given) => given,
             Self::TrustDomain(given) => given,
             Self::ExpiredLeaf(given)
+            | Self::ExpiringLeaf(given)
             | Self::NotYetValidLeaf(given)
             | Self::RevokedLeaf(given)
             | Self::KeyEnciphermentOnly(given)

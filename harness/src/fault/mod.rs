@@ -13,6 +13,7 @@
 //! replaces what it broke, exactly as in a real mesh:
 //!
 //! - `expired-leaf`, then `rotate: [leaf]`: the re-issued certificate is current. The other way round it is expired.
+//! - `expiring-leaf` is current when it comes into force and expired when its phase has done what it does.
 //! - `expired-intermediate`, then `rotate: [leaf]`: still broken, the new leaf comes with the same intermediate.
 //! - `expired-root`, then `rotate: [leaf]`: still broken, until leaves come from a root that is trusted and current.
 //! - `missing-intermediate`, then `rotate: [leaf]`: still broken, until `rotate: [intermediate]`.
@@ -39,7 +40,7 @@ pub use parameters::{
     SanSuffix, Secret, TlsLimitsFault, TrustDomain, WideFault,
 };
 pub use rotation::{ReissueIntermediate, ReissueLeaf, RootStep, Rotation};
-pub use tls_limits::{TlsLimits, TlsVersion};
+pub use tls_limits::{CipherSuite, KeyExchangeGroup, TlsLimits, TlsVersion};
 
 #[cfg(test)]
 mod tests;

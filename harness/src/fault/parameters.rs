@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::TlsVersion;
+use super::{CipherSuite, KeyExchangeGroup, TlsVersion};
 use crate::one_or_many::OneOrMany;
 use crate::outcome::Side;
 use crate::pki::{LeafKey, RootName};
@@ -173,10 +173,10 @@ parameters! {
         max_version: Option<TlsVersion>,
         /// The cipher suites of TLS 1.2 it takes, as OpenSSL names them. Those of TLS 1.3 cannot be chosen.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        cipher_suites: Vec<String>,
-        /// The key exchange groups it takes, as BoringSSL names them: `X25519`, `P-256`, `P-384`, `X25519MLKEM768`.
+        cipher_suites: Vec<CipherSuite>,
+        /// The key exchange groups it takes, as BoringSSL names them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        groups: Vec<String>,
+        groups: Vec<KeyExchangeGroup>,
     }
 }
 

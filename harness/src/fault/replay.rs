@@ -48,7 +48,7 @@ impl Agent {
     fn reissue(&mut self, holder: &mut WorkloadCredentials, identity: &str, root: Option<&str>) {
         self.authority.move_to(root);
         holder.identity = identity.to_owned();
-        holder.leaf = Validity::Current;
+        (holder.leaf, holder.short_lived) = (Validity::Current, false);
         (holder.key, holder.usage) = (LeafKey::default(), LeafUsage::default());
         holder.revoked = false;
         holder.serve(&self.authority);
@@ -168,6 +168,15 @@ impl Replay {
         }
     }
 
+    /// Time passes until the leaves that were to end soon have ended.
+    pub(super) fn elapse(&mut self) {
+        for holder in self.conditions.credentials.workloads.values_mut() {
+            if holder.short_lived {
+                holder.leaf = Validity::Expired;
+            }
+        }
+    }
+
     fn limit(&mut self, fault: &TlsLimitsFault, targets: &Targets) {
         let limits = TlsLimits {
             min_version: fault.min_version,
@@ -242,8 +251,9 @@ fn damage(fault: &Fault, holder: &mut WorkloadCredentials, agent: &mut Agent) {
                 holder.identity = format!("spiffe://{}/{path}", other.domain);
             }
         }
-        Fault::ExpiredLeaf(_) => holder.leaf = Validity::Expired,
-        Fault::NotYetValidLeaf(_) => holder.leaf = Validity::NotYetValid,
+        Fault::ExpiredLeaf(_) => (holder.leaf, holder.short_lived) = (Validity::Expired, false),
+        Fault::ExpiringLeaf(_) => (holder.leaf, holder.short_lived) = (Validity::Current, true),
+        Fault::NotYetValidLeaf(_) => (holder.leaf, holder.short_lived) = (Validity::NotYetValid, false),
         Fault::RevokedLeaf(_) => holder.revoked = true,
         Fault::ExpiredCrl(_) => holder.revocation = Revocation::Expired,
         Fault::MissingCrl(_) => holder.revocation = Revocation::WithoutRoot,

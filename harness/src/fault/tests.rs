@@ -59,6 +59,11 @@ fn each_fault_breaks_exactly_one_thing() {
                 c
             },
         ),
+        ("expiring-leaf: {workload: payment}", {
+            let mut c = healthy();
+            c.short_lived = true;
+            c
+        }),
         ("expired-leaf: {workload: [payment, checkout]}", {
             let mut c = healthy();
             c.leaf = Validity::Expired;
@@ -285,4 +290,36 @@ fn an_expired_root_is_expired_for_everybody() {
     history.inject(&fault, identities.keys()).unwrap();
     let roots = Conditions::of(&identities, &history).credentials.roots;
     assert_eq!(roots, [(RootName::default(), Validity::Expired)].into());
+}
+
+#[test]
+fn a_leaf_that_expires_while_in_use_is_current_until_time_has_passed() {
+    let identities = identities();
+    let payment = WorkloadName::new("payments", "payment");
+    let fault: Fault = serde_saphyr::from_str("expiring-leaf: {workload: payment}").unwrap();
+    let renewal: Rotation = serde_saphyr::from_str("leaf: {}").unwrap();
+    let mut history = History::default();
+    let mut seen = Vec::new();
+    let mut look = |history: &History| {
+        let held = &Conditions::of(&identities, history).credentials.workloads[&payment];
+        seen.push((held.short_lived, held.leaf));
+    };
+    history.inject(&fault, identities.keys()).unwrap();
+    look(&history);
+    history.elapse();
+    look(&history);
+    history.rotate(&renewal, identities.keys()).unwrap();
+    look(&history);
+    // The next one has its own end, which has not come.
+    history.inject(&fault, identities.keys()).unwrap();
+    look(&history);
+    assert_eq!(
+        seen,
+        [
+            (true, Validity::Current),
+            (true, Validity::Expired),
+            (false, Validity::Current),
+            (true, Validity::Current),
+        ]
+    );
 }

@@ -115,6 +115,12 @@ impl PeerAuthentications {
             .is_some_and(|policy| policy.ports.contains_key(&port))
     }
 
+    /// The ports that the winning workload policy has entries for.
+    pub(super) fn ports_named(&self, workload: &Workload) -> impl Iterator<Item = u16> + '_ {
+        let policy = self.workload_policy(workload);
+        policy.into_iter().flat_map(|policy| policy.ports.keys().copied())
+    }
+
     fn workload_policy(&self, workload: &Workload) -> Option<&Policy> {
         let policies = &self.namespaces.get(&workload.name.namespace)?.workload;
         policies

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::rule_id::RuleId;
 use crate::call::PodName;
+use crate::fault::CipherSuite;
 
 /// One step of a decision: the rule applied and the object that made it apply.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
@@ -61,13 +62,13 @@ pub enum InboundGroup {
 }
 
 /// TLS 1.2 cipher suites of istiod's inbound contexts, in the server's order (recorded from istiod 1.30.3).
-pub const INBOUND_CIPHER_SUITES: [&str; 6] = [
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "AES256-GCM-SHA384",
-    "AES128-GCM-SHA256",
+pub const INBOUND_CIPHER_SUITES: [CipherSuite; 6] = [
+    CipherSuite::EcdheEcdsaAes256Gcm,
+    CipherSuite::EcdheRsaAes256Gcm,
+    CipherSuite::EcdheEcdsaAes128Gcm,
+    CipherSuite::EcdheRsaAes128Gcm,
+    CipherSuite::Aes256Gcm,
+    CipherSuite::Aes128Gcm,
 ];
 
 /// What a server's sidecar does on one pod port.

@@ -3,6 +3,7 @@
 use super::policy::{Mirror, Outbound, Route, RouteTarget};
 use super::topology::Topology;
 use super::virtual_service::{Routing, Target};
+use super::workload::Workload;
 use crate::call::{Payload, WorkloadName};
 
 impl Topology {
@@ -34,6 +35,25 @@ impl Topology {
                     })
                     .collect(),
             }),
+        }
+    }
+
+    /// Whether requests of the client for a Service port may be copied: a VirtualService says so, or what it says is not
+    /// modelled.
+    #[must_use]
+    pub fn may_mirror(&self, client: &WorkloadName, namespace: &str, service: &str, port: u16) -> bool {
+        let has_sidecar = self.workloads.get(client).is_some_and(Workload::has_sidecar);
+        let Some(service) = self.service(namespace, service).filter(|_| has_sidecar) else {
+            return false;
+        };
+        let routing = service.port(port).and_then(|port| {
+            self.virtual_services
+                .route(&client.namespace, &service.host, port.class, Payload::Http)
+        });
+        match routing {
+            Some(Routing::To { mirrors, .. }) => !mirrors.is_empty(),
+            Some(Routing::Unmodelled { .. }) => true,
+            None => false,
         }
     }
 

@@ -10,7 +10,7 @@ use super::finding::{Connection, View};
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Access {
     pub(super) time: Option<String>,
-    /// ` code flags details termination "upstream reason" "downstream reason"`: all that patterns are held against.
+    /// ` code flags details termination "upstream reason" "downstream reason" "inspector's failure"`: all that patterns are held against.
     pub(super) telling: String,
     pub(super) has_downstream_reason: bool,
     pub(super) duration: i64,
@@ -51,13 +51,14 @@ impl Access {
         Some(Self {
             time: owned("start_time"),
             telling: format!(
-                " {} {} {} {} \"{}\" \"{}\"",
+                " {} {} {} {} \"{}\" \"{}\" \"{}\"",
                 or_dash("response_code"),
                 or_dash("response_flags"),
                 or_dash("response_code_details"),
                 or_dash("connection_termination_details"),
                 or_dash("upstream_transport_failure_reason"),
                 downstream.as_deref().unwrap_or("-"),
+                or_dash("tls_inspector_failure"),
             ),
             has_downstream_reason: downstream.is_some(),
             duration: text("duration").and_then(|it| it.parse().ok()).unwrap_or(0),

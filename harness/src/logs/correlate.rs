@@ -32,7 +32,7 @@ pub struct Correlation {
     hasher: RandomState,
     remembered: HashSet<u64>,
     order: VecDeque<u64>,
-    /// Findings of requests that had been counted.
+    /// Findings of requests or connections that had been counted.
     pub repeated: u64,
     /// Findings that had to be settled before all was read, because too many waited.
     pub early: u64,
@@ -95,12 +95,15 @@ impl Correlation {
     /// A connection: belongs to a request that waits for it, or waits itself.
     fn add_server(&mut self, server: Finding) {
         for number in self.partners(&server) {
-            if let Some((_, client)) = self.waiting.get_mut(&number)
-                && client.view == View::Client
-                && let Some(verdict) = joined(client, &server)
+            if let Some((_, other)) = self.waiting.get_mut(&number)
+                && (other.view == View::Client || is_same_connection(other, &server))
+                && let Some(verdict) = joined(other, &server)
             {
-                verdict.put_into(client);
-                client.corroborated += 1;
+                verdict.put_into(other);
+                match other.view {
+                    View::Client => other.corroborated += 1,
+                    _ => self.repeated += 1,
+                }
                 return;
             }
         }
@@ -216,6 +219,16 @@ fn joined(client: &Finding, server: &Finding) -> Option<Verdict> {
         side: client.side.or(server.side),
         pattern: sharper.pattern.clone(),
     })
+}
+
+/// Whether two lines of servers are of one connection, which a proxy with several access logs writes down in each.
+fn is_same_connection(one: &Finding, other: &Finding) -> bool {
+    let ends = |it: &Finding| (it.connection.client.clone(), it.connection.server.clone());
+    one.view == View::Server
+        && one.connection.client.is_some()
+        && one.connection.began.is_some()
+        && one.connection.began == other.connection.began
+        && ends(one) == ends(other)
 }
 
 fn can_be_joined(finding: &Finding) -> bool {

@@ -30,5 +30,5 @@ pub use parallel::{File, scan_file};
 pub use patterns::{About, Layer, Pattern, Patterns, PatternsError, Shown, Silence, Statement};
 pub use prometheus::{Metrics, Names};
 pub use scan::{Counts, Scanned, Scanner};
-pub use summary::Summary;
+pub use summary::{Scenarios, Summary};
 pub use tally::{Row, Tally};

@@ -13,6 +13,9 @@ use super::tally::{Row, Tally};
 /// How many upstreams are listed below an outcome.
 const UPSTREAMS: usize = 10;
 
+/// The name of the scenario that shows a refusal, by outcome and the end that refused; with no end, whichever it was.
+pub type Scenarios = BTreeMap<(OutcomeId, Option<Side>), String>;
+
 /// What logs showed, as text.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
@@ -20,8 +23,8 @@ pub struct Summary<'a> {
     pub tally: &'a Tally,
     /// What was read.
     pub counts: &'a Counts,
-    /// The scenario that reproduces an outcome, by its name.
-    pub scenarios: &'a BTreeMap<OutcomeId, String>,
+    /// What can be reproduced.
+    pub scenarios: &'a Scenarios,
 }
 
 /// Rows of one outcome.
@@ -59,7 +62,9 @@ impl Summary<'_> {
                 let _ = writeln!(text, "  next       {step}");
             }
             for outcome in std::iter::once(&outcome).chain(candidates) {
-                if let Some(scenario) = self.scenarios.get(outcome) {
+                let shows = self.scenarios.get(&(*outcome, side));
+                let shows = shows.or_else(|| self.scenarios.get(&(*outcome, None)));
+                if let Some(scenario) = shows {
                     let _ = writeln!(text, "  reproduce  cargo xtask scenario {scenario} ({outcome})");
                     break;
                 }
@@ -190,7 +195,8 @@ checkout-7d4 istio-proxy [2026-11-22T04:51:42.383Z] "GET /x HTTP/1.1" 503 UC ups
         let scanned = Scanner::new(Patterns::embedded().unwrap())
             .scan("-", log.as_bytes(), &mut |it| correlation.add(it, &mut count));
         correlation.finish(&mut count);
-        let scenarios = BTreeMap::from([(OutcomeId::PlaintextToStrict, "missing-sidecar".to_owned())]);
+        let scenarios =
+            Scenarios::from([((OutcomeId::PlaintextToStrict, None), "missing-sidecar".to_owned())]);
         Summary {
             tally: &tally,
             counts: &scanned.counts,

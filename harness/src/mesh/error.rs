@@ -67,6 +67,11 @@ pub enum MeshError {
         /// What was still missing.
         missing: String,
     },
+    /// A leaf that was to expire while in use did so before enough requests had ended.
+    #[error(
+        "a leaf that was to expire under load did so before enough requests had ended: this machine is too busy, run it again"
+    )]
+    ExpiredEarly,
     /// A call could not even be tried.
     #[error(transparent)]
     Dial(#[from] DialError),

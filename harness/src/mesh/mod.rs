@@ -7,6 +7,7 @@ mod capability;
 mod error;
 mod load;
 pub mod local;
+mod proxy_logs;
 pub mod replay;
 mod run_directory;
 
@@ -24,10 +25,12 @@ use crate::fault::Conditions;
 use crate::istio::Topology;
 use crate::probe::Evidence;
 use crate::snapshot::Snapshot;
+use crate::visibility::Visibility;
 
 pub use capability::Capability;
 pub use error::MeshError;
 pub use load::{Requests, Tally};
+pub use proxy_logs::ProxyLogs;
 pub use run_directory::{RunDirectory, RunDirectoryError, sweep};
 
 /// Where a scenario runs.
@@ -117,6 +120,8 @@ pub struct Settings {
     pub keep: bool,
     /// What the `replay` tier answers from.
     pub recording: Option<replay::Recording>,
+    /// Also have proxies write what Istio would have them write, as installed and with these manifests.
+    pub istio_logs: Option<&'static Visibility>,
     /// Told how the download of missing binaries goes.
     pub progress: Arc<dyn Progress + Send + Sync>,
 }
@@ -127,6 +132,7 @@ impl Default for Settings {
             overrides: Overrides::default(),
             keep: false,
             recording: None,
+            istio_logs: None,
             progress: Arc::new(Silent),
         }
     }
@@ -178,6 +184,11 @@ pub trait Mesh: Send {
     /// # Errors
     /// When the call could not be made at all, or evidence could not be read. A refused call is no error.
     async fn call(&mut self, call: &Call) -> Result<Evidence, MeshError>;
+
+    /// What Istio would have had the proxies at both ends of the last call log of it, where the settings ask for that.
+    fn logs_of_call(&mut self) -> Vec<ProxyLogs> {
+        Vec::new()
+    }
 
     /// Brings the mesh through `states`, one after the other, each in force before the next, while every call of `load`
     /// is made over and over by callers that never pause.

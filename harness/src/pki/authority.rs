@@ -186,6 +186,21 @@ impl Authority {
             .root_certificate(Validity::Current, OffsetDateTime::now_utc())
     }
 
+    /// When the short-lived leaves that workloads hold in the state `credentials` are over: the last moment in which
+    /// any of them is valid (`notAfter` is within a certificate's life). `None` where nobody holds one.
+    ///
+    /// # Errors
+    ///
+    /// As [`issue`](Self::issue).
+    pub fn short_lives_end(&mut self, credentials: &Credentials) -> Result<Option<OffsetDateTime>, PkiError> {
+        let now = OffsetDateTime::now_utc();
+        let mut last = None;
+        for (name, held) in credentials.workloads.iter().filter(|(_, held)| held.short_lived) {
+            last = last.max(Some(self.leaf(name, held, now)?.not_after));
+        }
+        Ok(last)
+    }
+
     fn leaf(
         &mut self,
         workload: &WorkloadName,
@@ -193,7 +208,8 @@ impl Authority {
         now: OffsetDateTime,
     ) -> Result<Leaf, PkiError> {
         let key = (workload.clone(), LeafState::of(state));
-        if let Some(leaf) = self.leaves.get(&key) {
+        let is_over = |leaf: &Leaf| state.leaf == Validity::Current && leaf.not_after < now;
+        if let Some(leaf) = self.leaves.get(&key).filter(|leaf| !is_over(leaf)) {
             return Ok(leaf.clone());
         }
         let leaf = leaf::issue(state, &self.root(&state.issuer)?.intermediate(), now)?;
@@ -290,6 +306,7 @@ struct ListState {
 struct LeafState {
     identity: String,
     validity: Validity,
+    short_lived: bool,
     key: LeafKey,
     usage: LeafUsage,
     issuer: RootName,
@@ -300,7 +317,12 @@ impl LeafState {
     fn of(state: &WorkloadCredentials) -> Self {
         Self {
             identity: state.identity.clone(),
-            validity: state.leaf,
+            // One certificate, whether its end has come or not.
+            validity: match state.short_lived {
+                true => Validity::Current,
+                false => state.leaf,
+            },
+            short_lived: state.short_lived,
             key: state.key,
             usage: state.usage,
             issuer: state.issuer.clone(),

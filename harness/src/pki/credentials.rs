@@ -119,6 +119,9 @@ pub struct WorkloadCredentials {
     pub identity: String,
     /// Validity of the leaf.
     pub leaf: Validity,
+    /// Whether the leaf is one that ends within seconds of its issue: `Current` at first and then `Expired`, the same
+    /// certificate all the while.
+    pub short_lived: bool,
     /// The leaf's key pair.
     pub key: LeafKey,
     /// What the leaf may be used for.
@@ -148,6 +151,7 @@ impl WorkloadCredentials {
         Self {
             identity: identity.into(),
             leaf: Validity::Current,
+            short_lived: false,
             key: LeafKey::default(),
             usage: LeafUsage::default(),
             revoked: false,

@@ -24,6 +24,7 @@ pub(super) struct Leaf {
     pub(super) serial: String,
     pub(super) serial_number: SerialNumber,
     pub(super) fingerprint: String,
+    pub(super) not_after: OffsetDateTime,
 }
 
 /// Issues a leaf with a fresh key, as an agent that renews also makes a fresh key.
@@ -34,18 +35,19 @@ pub(super) fn issue(
 ) -> Result<Leaf, PkiError> {
     let key = key_pair::generate(credentials.key)?;
     let serial = random_serial()?;
-    let certificate = params(credentials, serial.clone(), now)?
-        .signed_by(&key, issuer)
-        .map_err(|source| PkiError::Mint {
-            what: "workload certificate",
-            source,
-        })?;
+    let params = params(credentials, serial.clone(), now)?;
+    let not_after = params.not_after;
+    let certificate = params.signed_by(&key, issuer).map_err(|source| PkiError::Mint {
+        what: "workload certificate",
+        source,
+    })?;
     Ok(Leaf {
         serial: serial_text(&serial),
         serial_number: serial,
         fingerprint: hexadecimal(&Sha256::digest(certificate.der())),
         certificate: certificate.pem(),
         private_key: PrivateKey::new(key.serialize_pem()),
+        not_after,
     })
 }
 
@@ -88,7 +90,10 @@ fn params(
     ]);
     params.use_authority_key_identifier_extension = true;
     params.serial_number = Some(serial);
-    (params.not_before, params.not_after) = Lifetime::LEAF.around(now, credentials.leaf);
+    (params.not_before, params.not_after) = match credentials.short_lived {
+        true => Lifetime::LEAF.ending_soon(now),
+        false => Lifetime::LEAF.around(now, credentials.leaf),
+    };
     // rcgen's own CA:FALSE brings a subject key identifier along, which istiod's leaf does not have.
     let mut constraints = CustomExtension::from_oid_content(BASIC_CONSTRAINTS, CA_FALSE.to_vec());
     constraints.set_criticality(true);

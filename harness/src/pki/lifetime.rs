@@ -34,6 +34,13 @@ impl Lifetime {
         age: Duration::days(365),
     };
 
+    /// `notBefore` and `notAfter` of a certificate that ends soon, in whole seconds as certificates count: 2 to 3 s
+    /// from `now`. Coming into force, and the requests of a load, took 0.2 s of it on an idle machine.
+    pub(super) fn ending_soon(self, now: OffsetDateTime) -> (OffsetDateTime, OffsetDateTime) {
+        let end = now.replace_millisecond(0).unwrap_or(now) + Duration::seconds(3);
+        (end - self.length, end)
+    }
+
     /// `notBefore` and `notAfter` of a certificate whose present is `now`.
     ///
     /// An expired certificate expired an hour ago; one that is not valid yet becomes valid in an hour.

@@ -5,6 +5,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{CertificateError, RootCertStore};
+use time::OffsetDateTime;
 use x509_parser::prelude::{
     ASN1Time, CertificateRevocationList, FromDer as _, ParsedExtension, X509Certificate,
 };
@@ -456,4 +457,20 @@ fn issuing_takes_well_under_two_milliseconds_a_workload() {
     // Ten times the promise: this machine may be busy with other tests.
     assert!(each < Duration::from_millis(20), "{each:?} each");
     println!("{each:?} each");
+}
+
+#[test]
+fn a_short_lived_leaf_is_one_certificate_until_after_its_end() {
+    let mut authority = Authority::new("cluster.local");
+    let now = OffsetDateTime::now_utc();
+    let soon = credentials(|it| it.short_lived = true);
+    let over = credentials(|it| (it.short_lived, it.leaf) = (true, Validity::Expired));
+    let first = authority.issue(&soon, &api()).unwrap();
+    assert_eq!(authority.issue(&over, &api()).unwrap(), first);
+    let end = authority.short_lives_end(&over).unwrap().unwrap();
+    let left = (end - now).whole_milliseconds();
+    assert!((1_900..=3_000).contains(&left), "{left} ms");
+    let healthy = credentials(|_| ());
+    assert_eq!(authority.short_lives_end(&healthy).unwrap(), None);
+    assert_ne!(authority.issue(&healthy, &api()).unwrap().serial, first.serial);
 }

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::state_at;
-use crate::audit::{Report, RiskyCall};
+use super::{Between, state_at};
+use crate::audit::RiskyCall;
 use crate::call::WorkloadName;
 use crate::fault::Conditions;
 use crate::istio::{Topology, predict};
 use crate::snapshot::{Object, ObjectRef, Snapshot};
 
 /// Caller, Service, and servers, and those policies without which the call would end otherwise.
-pub(super) fn mesh(snapshot: &Snapshot, full: &Topology, risky: &RiskyCall, report: &Report) -> Snapshot {
+pub(super) fn mesh(
+    snapshot: &Snapshot,
+    full: &Topology,
+    risky: &RiskyCall,
+    between: &Between<'_>,
+) -> Snapshot {
     let needed = ends(full, risky);
     let namespaces: BTreeSet<&str> = needed
         .iter()
@@ -45,7 +50,7 @@ pub(super) fn mesh(snapshot: &Snapshot, full: &Topology, risky: &RiskyCall, repo
                     .enumerate()
                     .any(|(at, it)| at != index && it == name)
         });
-        if is_alike(&candidate, risky, report) {
+        if is_alike(&candidate, risky, between) {
             policies.remove(index);
         } else {
             index += 1;
@@ -97,8 +102,8 @@ fn is_mesh_config(name: &ObjectRef, stored: &crate::snapshot::Stored) -> bool {
     name.kind == "IstioOperator" || (is_map && name.name == "istio")
 }
 
-fn is_alike(candidate: &Snapshot, risky: &RiskyCall, report: &Report) -> bool {
+fn is_alike(candidate: &Snapshot, risky: &RiskyCall, between: &Between<'_>) -> bool {
     let conditions = Conditions::default();
     let outcome = |release| predict(&state_at(candidate, release).topology, &conditions, &risky.call).outcome;
-    risky.now.agrees_with(&outcome(&report.current)) && risky.then.agrees_with(&outcome(&report.target))
+    risky.now.agrees_with(&outcome(between.current)) && risky.then.agrees_with(&outcome(between.target))
 }

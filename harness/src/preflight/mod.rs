@@ -1,6 +1,7 @@
 //! The risky calls of an audit, made on real proxies: of each, the least mesh that contains it, at the current and at the
 //! target release, on the local tier.
 
+mod incident;
 mod least;
 mod reproduction;
 
@@ -18,7 +19,14 @@ use crate::outcome::{Outcome, OutcomeId};
 use crate::probe::classify;
 use crate::scenario::{ReproductionError, State};
 use crate::snapshot::Snapshot;
+pub use incident::{IncidentError, incident};
 use reproduction::reproduction;
+
+/// Between which releases a call is looked at; they may be one.
+struct Between<'a> {
+    current: &'a Version,
+    target: &'a Version,
+}
 
 /// Why calls could not be made again.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +51,12 @@ pub async fn replay(
     folder: &Path,
     most: usize,
 ) -> Result<(), ReplayError> {
-    let full = state_at(snapshot, &report.current).topology;
+    let (current, target) = (report.current.clone(), report.target.clone());
+    let between = Between {
+        current: &current,
+        target: &target,
+    };
+    let full = state_at(snapshot, &current).topology;
     let is_known = |it: &&RiskyCall| it.now.id != OutcomeId::Unknown && it.then.id != OutcomeId::Unknown;
     let risky: Vec<RiskyCall> = report.calls.iter().filter(is_known).cloned().collect();
     if risky.len() > most {
@@ -56,7 +69,7 @@ pub async fn replay(
     let risky = &risky[..risky.len().min(most)];
     let least: Vec<Snapshot> = risky
         .iter()
-        .map(|it| least::mesh(snapshot, &full, it, report))
+        .map(|it| least::mesh(snapshot, &full, it, &between))
         .collect();
     let now = observe(risky, &least, &report.current, settings).await?;
     let then = match report.target == report.current {
@@ -65,7 +78,11 @@ pub async fn replay(
     };
     for (index, (it, (now, then))) in risky.iter().zip(now.into_iter().zip(then)).enumerate() {
         let name = format!("preflight-{}", index + 1);
-        let scenario = reproduction(&name, &least[index], it, report)?.write(folder)?;
+        let description = format!(
+            "Found by preflight from {current} to {target} ({}). Run it with --istio {target} too.",
+            it.findings.join(", ")
+        );
+        let scenario = reproduction(&name, &least[index], it, &between, description)?.write(folder)?;
         report.replayed.push(Replayed {
             findings: it.findings.clone(),
             call: it.call.clone(),

@@ -3,8 +3,8 @@
 use semver::Version;
 use serde_json::Value;
 
-use super::state_at;
-use crate::audit::{Report, RiskyCall};
+use super::{Between, state_at};
+use crate::audit::RiskyCall;
 use crate::outcome::Outcome;
 use crate::scenario::format::{InlineObject, Metadata, When};
 use crate::scenario::{Expectation, Phase, Reproduction, ReproductionError, control};
@@ -15,7 +15,8 @@ pub(super) fn reproduction(
     name: &str,
     least: &Snapshot,
     risky: &RiskyCall,
-    report: &Report,
+    between: &Between<'_>,
+    description: String,
 ) -> Result<Reproduction, ReproductionError> {
     let metadata = Metadata {
         name: name.to_owned(),
@@ -23,13 +24,7 @@ pub(super) fn reproduction(
             true => format!("Ends as {}", risky.now),
             false => format!("Ends as {}, then as {}", risky.now, risky.then),
         },
-        description: format!(
-            "Found by preflight from {} to {} ({}). Run it with --istio {} too.",
-            report.current,
-            report.target,
-            risky.findings.join(", "),
-            report.target
-        ),
+        description,
         claims: Vec::new(),
         tags: vec!["preflight".to_owned()],
     };
@@ -38,12 +33,12 @@ pub(super) fn reproduction(
     let risky_phase = Phase {
         name: "risky".to_owned(),
         apply: policies.into_iter().map(InlineObject).collect(),
-        expect: expectations(least, risky, report),
+        expect: expectations(least, risky, between),
         ..Phase::default()
     };
-    let phases = control(&state_at(&base, &report.current), &risky.call);
+    let phases = control(&state_at(&base, between.current), &risky.call);
     let phases = phases.into_iter().chain([risky_phase]).collect();
-    Reproduction::new(metadata, &report.current, &manifests(&base)?, phases)
+    Reproduction::new(metadata, between.current, &manifests(&base)?, phases)
 }
 
 /// The objects as manifests have them, oldest first: their age decides between policies.
@@ -56,12 +51,12 @@ fn manifests(snapshot: &Snapshot) -> Result<Vec<Value>, ReproductionError> {
 }
 
 /// One expectation where both releases agree, else one for each, told apart by the sidecar that follows the release.
-fn expectations(least: &Snapshot, risky: &RiskyCall, report: &Report) -> Vec<Expectation> {
+fn expectations(least: &Snapshot, risky: &RiskyCall, between: &Between<'_>) -> Vec<Expectation> {
     if risky.now.agrees_with(&risky.then) {
         return vec![Expectation::of(&risky.call, &risky.now)];
     }
-    let topology = state_at(least, &report.current).topology;
-    let follows = |release: Option<&Version>| release == Some(&report.current);
+    let topology = state_at(least, between.current).topology;
+    let follows = |release: Option<&Version>| release == Some(between.current);
     let client = topology.workloads.get(&risky.call.from);
     let by_client = follows(client.and_then(|it| it.proxy_release()));
     let when = |bound: String| When {
@@ -74,7 +69,7 @@ fn expectations(least: &Snapshot, risky: &RiskyCall, report: &Report) -> Vec<Exp
         ..Expectation::of(&risky.call, outcome)
     };
     vec![
-        at(&risky.now, format!("<{}", report.target)),
-        at(&risky.then, format!(">={}", report.target)),
+        at(&risky.now, format!("<{}", between.target)),
+        at(&risky.then, format!(">={}", between.target)),
     ]
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use semver::Version;
 
-use super::{least, reproduction, state_at};
+use super::{Between, incident, least, reproduction, state_at};
 use crate::audit::{Baseline, Input, Report, audit};
 use crate::mesh::Tier;
 use crate::scenario::{Options, load, predict_only, verdict::Verdict};
@@ -43,11 +43,37 @@ fn audited(text: &str) -> (Input, Report) {
     (input, report)
 }
 
+fn between(report: &Report) -> Between<'_> {
+    Between {
+        current: &report.current,
+        target: &report.target,
+    }
+}
+
+#[test]
+fn one_call_of_a_mesh_becomes_a_scenario_that_holds_and_has_nothing_else() {
+    let (input, _) = audited(MESH);
+    let found = incident(&input.snapshot, "client", "server:80", "outage").unwrap();
+    assert!(!found.manifest.contains("bystander") && !found.scenario.contains("name: mesh"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = found.write(folder.path()).unwrap();
+    let scenario = load(&path, folder.path()).unwrap();
+    let result = predict_only(&scenario, &Options::on(Tier::Local)).unwrap();
+    assert_eq!(result.verdict, Verdict::Held, "{result:#?}");
+    let told = |from: &str, to: &str| {
+        incident(&input.snapshot, from, to, "outage")
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(told("clint", "server:80").contains("clint"));
+    assert!(told("client", "server:81").contains("81"));
+}
+
 #[test]
 fn the_least_mesh_has_the_ends_of_the_call_and_the_policies_that_decide() {
     let (input, report) = audited(MESH);
     let full = state_at(&input.snapshot, &report.current).topology;
-    let least = least::mesh(&input.snapshot, &full, &report.calls[0], &report);
+    let least = least::mesh(&input.snapshot, &full, &report.calls[0], &between(&report));
     let names: Vec<String> = least.objects().map(|(name, _)| name.to_string()).collect();
     let caller = format!("Deployment/{}", report.calls[0].call.from);
     let mut expected = vec![
@@ -81,9 +107,9 @@ spec: {hosts: [server], http: [{route: [{destination: {host: server, subset: all
         let (input, report) = audited(mesh);
         let full = state_at(&input.snapshot, &report.current).topology;
         let risky = &report.calls[0];
-        let least = least::mesh(&input.snapshot, &full, risky, &report);
+        let least = least::mesh(&input.snapshot, &full, risky, &between(&report));
         let folder = tempfile::tempdir().unwrap();
-        let path = reproduction("preflight-1", &least, risky, &report)
+        let path = reproduction("preflight-1", &least, risky, &between(&report), String::new())
             .unwrap()
             .write(folder.path())
             .unwrap();

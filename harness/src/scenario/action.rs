@@ -15,6 +15,8 @@ pub(super) enum Action<'a> {
     Heal(&'a OneOrMany<String>),
     /// Faults that begin, together.
     Inject(&'a [Fault]),
+    /// Certificates that were injected to end soon do.
+    Elapse,
     /// One step of a rotation.
     Rotate(&'a Rotation),
 }
@@ -28,6 +30,7 @@ impl fmt::Display for Action<'_> {
                 let names: Vec<&str> = faults.iter().map(Fault::name).collect();
                 write!(f, "inject {}", names.join(", "))
             }
+            Self::Elapse => f.write_str("the leaf expires"),
             Self::Rotate(step) => write!(f, "rotate {step}"),
         }
     }
@@ -46,6 +49,13 @@ pub(super) fn actions(scenario: &Scenario, index: usize, causes: Causes) -> Vec<
     actions.extend(phase.heal.as_ref().map(Action::Heal));
     if causes == Causes::Present && !phase.inject.is_empty() {
         actions.push(Action::Inject(&phase.inject));
+        if phase
+            .inject
+            .iter()
+            .any(|fault| matches!(fault, Fault::ExpiringLeaf(_)))
+        {
+            actions.push(Action::Elapse);
+        }
     }
     if whole {
         actions.extend(phase.rotate.iter().map(Action::Rotate));

@@ -160,7 +160,17 @@ fn limits(fault: &TlsLimitsFault) -> String {
     if let Some(version) = &fault.max_version {
         parts.push(format!("TLS {} or older", word(version)));
     }
-    for (what, names) in [("ciphers", &fault.cipher_suites), ("groups", &fault.groups)] {
+    let suites = fault
+        .cipher_suites
+        .iter()
+        .map(|suite| suite.as_str())
+        .collect::<Vec<_>>();
+    let groups = fault
+        .groups
+        .iter()
+        .map(|group| group.as_str())
+        .collect::<Vec<_>>();
+    for (what, names) in [("ciphers", suites), ("groups", groups)] {
         if !names.is_empty() {
             parts.push(format!("{what} {}", names.join(" ")));
         }

@@ -244,6 +244,7 @@ async fn run_phase(mesh: &mut dyn Mesh, planned: PlannedPhase) -> Result<PhaseRe
             verdict,
             cause,
             observed: Some(observed),
+            logs: mesh.logs_of_call(),
             millis: millis(started),
             ..unobserved(call, &topology.mesh.cluster_domain, evidence)
         });
@@ -308,6 +309,7 @@ fn unobserved(planned: PlannedCall, cluster_domain: &str, evidence: Evidence) ->
         millis: 0.0,
         location: planned.location,
         evidence,
+        logs: Vec::new(),
     }
 }
 

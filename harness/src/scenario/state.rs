@@ -131,6 +131,7 @@ impl State {
                     self.inject(fault)?;
                 }
             }
+            Action::Elapse => self.history.elapse(),
             Action::Rotate(step) => self.rotate(step)?,
         }
         Ok(())

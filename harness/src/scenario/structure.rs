@@ -377,6 +377,8 @@ fn noun(definition: Option<&str>) -> &'static str {
         Some("Side") => "side",
         Some("Tier") => "tier",
         Some("Failures" | "SomeFailures") => "number of failures",
+        Some("CipherSuite") => "cipher suite of TLS 1.2",
+        Some("KeyExchangeGroup") => "key exchange group",
         Some("ApiVersion") => "`apiVersion` of this format",
         Some("Kind") => "`kind` of this format",
         _ => "word that fits here",

@@ -10,7 +10,7 @@ use super::under_load::call_of;
 use super::{Expected, Failures};
 use crate::call::CallKind;
 use crate::mesh::replay::{RecordedPhase, Recording};
-use crate::mesh::{Component, Tally, Tier};
+use crate::mesh::{Component, ProxyLogs, Tally, Tier};
 use crate::outcome::{Outcome, OutcomeId};
 use crate::probe::Evidence;
 
@@ -176,6 +176,9 @@ pub struct CallResult {
     pub location: String,
     /// What both ends showed.
     pub evidence: Evidence,
+    /// What Istio would have had both ends log, where that was asked for. Nothing is judged by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<ProxyLogs>,
 }
 
 /// The result of the load on one call.

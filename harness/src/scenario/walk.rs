@@ -10,9 +10,11 @@ use serde_json::Value;
 use super::diagnostic::{Diagnostic, SourceText};
 use super::draft::{Draft, PhaseDraft};
 use super::expand::{ExpandError, Origin, expansion};
+use super::format::Expectation;
 use super::load::{Place, in_place, manifest_path, steps};
 use super::state::{State, StateError};
 use super::wording::{self, in_file};
+use crate::call::{Call, CallKind};
 use crate::istio::address::AddressError;
 use crate::mesh::Tier;
 use crate::one_or_many::OneOrMany;
@@ -194,13 +196,35 @@ impl<'a> Walk<'a> {
                     mistake.label("`*` leaves out a workload that calls itself, and nothing else is left"),
                 );
             }
+            self.copied(expectation, &anywhere.calls, &path);
             self.twice(expectation, *number, index, &mut seen);
         }
     }
 
+    /// There is nothing to say of the copy of a call of which nobody makes one.
+    fn copied(&mut self, expectation: &Expectation, calls: &[Call], path: &[Step]) {
+        if expectation.call != CallKind::Mirrored || self.incomplete {
+            return;
+        }
+        let topology = &self.state.topology;
+        let is_copied = |call: &&Call| {
+            let to = call.to.service();
+            to.is_some_and(|(namespace, name, port)| topology.may_mirror(&call.from, namespace, name, port))
+        };
+        let Some(call) = calls.iter().find(|call| !is_copied(call)) else {
+            return;
+        };
+        let message = format!("nobody mirrors the calls of `{}` to `{}`", call.from, call.to);
+        let mistake = self.at(&[path, &["call".into()]].concat(), message);
+        let mistake = mistake.label("there is no copy in this phase");
+        self.found.push(mistake.help(
+            "a sidecar copies what a VirtualService with `mirror` or `mirrors` tells it to, for the host and port called",
+        ));
+    }
+
     fn twice(
         &mut self,
-        expectation: &super::format::Expectation,
+        expectation: &Expectation,
         number: usize,
         phase: usize,
         seen: &mut BTreeMap<(String, Tier), usize>,

@@ -141,7 +141,12 @@ impl Object {
             Self::ServiceAccount(it) => (serde_json::to_value(it)?, "v1"),
             Self::StatefulSet(it) => (serde_json::to_value(it)?, "apps/v1"),
             Self::VirtualService(it) => (serde_json::to_value(it)?, "networking.istio.io/v1"),
-            Self::Other(it) => (it.value.clone(), it.api_version.as_str()),
+            Self::Other(it) => {
+                // Read as text where YAML takes a bare word for something else: a name of `n`, a label of `1`.
+                let mut value = it.value.clone();
+                value["metadata"] = serde_json::to_value(&it.metadata)?;
+                (value, it.api_version.as_str())
+            }
         };
         without_nulls(&mut value);
         value["apiVersion"] = api_version.into();

@@ -1,8 +1,9 @@
 //! The fields that Istio's custom resources have. A field the API server does not know is refused or dropped, and with
 //! it whatever its writer meant.
 //!
-//! `manifests/istio/schemas.json` holds the structural schemas of the CRDs of istio/istio@1.30.3
-//! (manifests/charts/base/files/crd-all.gen.yaml) that decide about mTLS, without their descriptions.
+//! `manifests/istio/schemas.json` holds the structural schemas of every CRD of Istio 1.30.3
+//! (kubernetes/customresourcedefinitions.gen.yaml of istio/api@v1.30.3, which the charts carry), without descriptions: all
+//! versions of a kind have one. What a schema preserves unread (`x-kubernetes-preserve-unknown-fields`) has no fields here.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -112,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_embedded_schemas_are_read() {
-        assert_eq!(parse().unwrap().len(), 6);
+        assert_eq!(parse().unwrap().len(), 15);
     }
 
     #[test]
@@ -125,6 +126,70 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].path, "spec.http[0].mirrorHeaders");
         assert_eq!(prune(&mut object), []);
+    }
+
+    #[test]
+    fn every_kind_of_istio_is_checked() {
+        let cases = [
+            (
+                "security.istio.io",
+                "AuthorizationPolicy",
+                json!({"rules": [{"from": [{"source": {"principal": ["a"]}}]}]}),
+                "principals",
+            ),
+            (
+                "security.istio.io",
+                "RequestAuthentication",
+                json!({"jwtRules": [{"jwksURI": "a"}]}),
+                "jwksUri",
+            ),
+            (
+                "networking.istio.io",
+                "Gateway",
+                json!({"servers": [{"tls": {"credential": "a"}}]}),
+                "credentialName",
+            ),
+            (
+                "networking.istio.io",
+                "Sidecar",
+                json!({"outboundTrafficPolicies": {}}),
+                "outboundTrafficPolicy",
+            ),
+            (
+                "networking.istio.io",
+                "WorkloadEntry",
+                json!({"serviceAcount": "a"}),
+                "serviceAccount",
+            ),
+            (
+                "networking.istio.io",
+                "WorkloadGroup",
+                json!({"template": {"label": {}}}),
+                "labels",
+            ),
+            (
+                "networking.istio.io",
+                "ProxyConfig",
+                json!({"environmentVariable": {}}),
+                "environmentVariables",
+            ),
+            (
+                "extensions.istio.io",
+                "WasmPlugin",
+                json!({"pluginConfig": {"anything": 1}, "phases": "AUTHN"}),
+                "phase",
+            ),
+        ];
+        for (group, kind, spec, meant) in cases {
+            let mut object = json!({"apiVersion": format!("{group}/v1"), "kind": kind, "spec": spec});
+            let found = prune(&mut object);
+            let told: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
+            assert_eq!(
+                told,
+                [format!("no such field; did you mean `{meant}`?")],
+                "{kind}"
+            );
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod follow;
 mod reproduce;
 mod scrape;
+mod self_test;
 mod visibility;
 
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ Examples:
   stern -A . -c istio-proxy | cargo xtask logs - --output json
   cargo xtask logs --follow --listen 127.0.0.1:9464 /var/log/istio/access.log
   cargo xtask logs --explain-visibility                   what Istio hides by default
+  cargo xtask logs --self-test                            what logs tell of every scenario
 
 Large files: cargo run --release -p xtask -- logs FILE")]
 pub(crate) struct Logs {
@@ -64,6 +66,11 @@ pub(crate) struct Logs {
     /// Say which failures Istio shows by default, which not, and how to have it show them
     #[arg(long, conflicts_with_all = ["files", "follow", "output"])]
     explain_visibility: bool,
+
+    /// Run scenarios on the local tier (all, or those named) and hold what their logs tell against what was observed:
+    /// exit 1 if anything is missed with manifests/visibility applied, or a healthy call is taken for a failed one
+    #[arg(long, value_name = "SCENARIO", num_args = 0.., conflicts_with_all = ["files", "follow", "explain_visibility"])]
+    self_test: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -89,6 +96,9 @@ impl Logs {
         if self.explain_visibility {
             outln!("{}", visibility::explain(Patterns::embedded()?).trim_end());
             return Ok(Exit::Held);
+        }
+        if let Some(names) = &self.self_test {
+            return self_test::run(names, self.output);
         }
         if self.files.is_empty() {
             self.files.push("-".into());

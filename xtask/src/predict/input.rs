@@ -5,10 +5,11 @@ use std::path::Path;
 
 use meshproof::istio::address::AddressError;
 use meshproof::reference::ReferenceError;
-use meshproof::snapshot::{MeshConfig, Snapshot};
+use meshproof::snapshot::{MeshConfig, Mixed, Snapshot};
 
 use super::Predict;
 use crate::exit::BadInput;
+use crate::mesh_input::{load_bundle, tell_gaps};
 
 impl Predict {
     /// The objects and the mesh configuration that the command line names.
@@ -17,6 +18,11 @@ impl Predict {
         // Also where the `istio` ConfigMap is looked for.
         if let Some(namespace) = &self.root_namespace {
             snapshot.mesh.root_namespace.clone_from(namespace);
+        }
+        if let Some(path) = &self.bundle {
+            let mut mixed = Mixed::default();
+            load_bundle(path, &mut snapshot, &mut mixed)?;
+            tell_gaps(&mixed);
         }
         for path in &self.file {
             let loaded = match path == Path::new("-") {
@@ -48,7 +54,7 @@ impl Predict {
 }
 
 /// A workload that `--from` does not lead to.
-pub(super) fn reference(error: &ReferenceError) -> anyhow::Error {
+pub(crate) fn reference(error: &ReferenceError) -> anyhow::Error {
     match error {
         ReferenceError::Unknown {
             similar: Some(similar),
@@ -63,7 +69,7 @@ pub(super) fn reference(error: &ReferenceError) -> anyhow::Error {
 }
 
 /// A destination that `--to` does not lead to.
-pub(super) fn destination(error: &AddressError) -> anyhow::Error {
+pub(crate) fn destination(error: &AddressError) -> anyhow::Error {
     match error {
         AddressError::Malformed(_) => bad(format!(
             "{error}; write svc:port, svc.ns:port, an FQDN with port, *:port, or pod/ns/workload:port"

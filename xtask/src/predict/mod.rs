@@ -18,7 +18,8 @@ use meshproof::snapshot::Snapshot;
 use semver::Version;
 use serde::Serialize;
 
-use self::input::{bad, destination, reference};
+use self::input::bad;
+pub(crate) use self::input::{destination, reference};
 use crate::exit::Exit;
 
 /// Predict what becomes of calls, and which objects decide it.
@@ -31,8 +32,12 @@ Examples:
   cargo xtask predict -f my-mesh/ --diff-release 1.30,1.31          the calls an upgrade changes")]
 pub(crate) struct Predict {
     /// Manifests: files, folders with everything below them, or - for stdin
-    #[arg(short, long = "file", value_name = "PATH", required = true, num_args = 1..)]
+    #[arg(short, long = "file", value_name = "PATH", num_args = 1.., required_unless_present = "bundle")]
     file: Vec<PathBuf>,
+
+    /// A bundle of `cargo xtask snapshot`, or an archive of `istioctl bug-report`
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
 
     /// The calling workload: name, or namespace/name
     #[arg(long, value_name = "WORKLOAD")]

@@ -1,23 +1,23 @@
 //! `cargo xtask preflight`: what of a mesh is broken now, and what an upgrade will break.
 
-use std::io::{ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use meshproof::audit::{AuditError, Baseline, Input, Report, Severity, audit};
-use meshproof::envoy::binary::{Overrides, TerminalProgress};
+use meshproof::envoy::binary::TerminalProgress;
 use meshproof::istio::releases;
 use meshproof::mesh::{Settings, sweep};
 use meshproof::preflight::{ReplayError, replay};
 use meshproof::report::audit as forms;
-use meshproof::snapshot::{Mixed, Snapshot};
 use semver::Version;
 
 use crate::exit::{BadInput, Exit};
 use crate::interrupt::Interruptible;
+use crate::mesh_input::MeshInput;
 
 const DAY: Duration = Duration::from_hours(24);
 /// Each takes a fraction of a second at each release.
@@ -29,6 +29,8 @@ const MOST_REPLAYED: usize = 20;
 Examples:
   cargo xtask preflight -f manifests/ --to 1.31.1                    a folder of manifests, Helm values, kustomizations
   kubectl get -A all,ns,pa,dr,vs,cm,mutatingwebhookconfigurations,nodes -o yaml | cargo xtask preflight -f - --to 1.31.1
+  cargo xtask preflight --context staging --to 1.31.1                a cluster, read-only (manifests/rbac/preflight.yaml)
+  cargo xtask preflight --bundle mesh.bundle --to 1.31.1             what `cargo xtask snapshot` saved
   cargo xtask preflight -f manifests/ --to 1.31.1 --fail-on medium --baseline accepted.yaml
   cargo xtask preflight -f manifests/ --to 1.31.1 --output sarif     for code scanning
   cargo xtask preflight -f manifests/ --to 1.31.1 --replay           make the risky calls on real Envoys
@@ -39,9 +41,8 @@ A baseline accepts findings by id or by code:
 
 Exit code 1: findings at or above --fail-on. 3: not everything could be read, without --allow-incomplete.")]
 pub(crate) struct Preflight {
-    /// Manifests: files, folders with everything below them, or - for stdin
-    #[arg(short, long = "file", value_name = "PATH", required = true, num_args = 1..)]
-    file: Vec<PathBuf>,
+    #[command(flatten)]
+    mesh: MeshInput,
 
     /// The release to go to
     #[arg(long, value_name = "VERSION", value_parser = crate::release::release)]
@@ -111,7 +112,9 @@ enum Output {
 
 impl Preflight {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let mut input = self.input()?;
+        let Some(mut input) = self.input()? else {
+            return Ok(Exit::Interrupted);
+        };
         let mut report = audit(&mut input).map_err(|error| match error {
             AuditError::NoSuchRelease { .. } => bad(error),
             AuditError::Data(_) => error.into(),
@@ -130,29 +133,11 @@ impl Preflight {
         Ok(self.exit(&report))
     }
 
-    fn input(&self) -> anyhow::Result<Input> {
-        let mut snapshot = Snapshot::new(self.to.clone());
-        let mut mixed = Mixed::default();
-        for path in &self.file {
-            if path == Path::new("-") {
-                let mut text = String::new();
-                std::io::stdin()
-                    .read_to_string(&mut text)
-                    .map_err(|error| bad(format!("cannot read stdin: {error}")))?;
-                snapshot.add_mixed(&text, "stdin", &mut mixed);
-                continue;
-            }
-            // What is named and is not there is a slip of the command line; what is below it, of the input.
-            if let Err(error) = std::fs::metadata(path) {
-                return Err(bad(format!("cannot read {}: {error}", path.display())));
-            }
-            snapshot.load_mixed(std::slice::from_ref(path), &mut mixed);
-        }
-        if snapshot.objects().next().is_none() && mixed.unread.is_empty() && mixed.plain.is_empty() {
-            return Err(bad(
-                "the input holds no object; name manifests, or folders that hold some",
-            ));
-        }
+    /// `None`: interrupted.
+    fn input(&self) -> anyhow::Result<Option<Input>> {
+        let Some((snapshot, mixed)) = self.mesh.read(&self.to)? else {
+            return Ok(None);
+        };
         let baseline = match &self.baseline {
             None => Baseline::default(),
             Some(path) => {
@@ -162,7 +147,7 @@ impl Preflight {
                     .map_err(|error| bad(format!("the baseline cannot be read\n\n{error}")))?
             }
         };
-        Ok(Input {
+        Ok(Some(Input {
             snapshot,
             mixed,
             current: self.istio.clone(),
@@ -171,17 +156,15 @@ impl Preflight {
             now: Timestamp::now(),
             horizon: DAY * self.expires_within,
             baseline,
-        })
+        }))
     }
 
     /// Whether it came to its end.
     fn replay(&self, input: &Input, report: &mut Report) -> anyhow::Result<bool> {
         let interruptible = Interruptible::new()?;
         let settings = Settings {
-            overrides: Overrides::default(),
-            keep: false,
-            recording: None,
             progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
+            ..Settings::default()
         };
         let swept = sweep();
         tracing::info!(directories = swept.len(), "removed what killed runs left behind");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use meshproof::envoy::binary::{Overrides, TerminalProgress};
+use meshproof::envoy::binary::TerminalProgress;
 use meshproof::mesh::{Settings, Tier, sweep};
 use meshproof::report::Text;
 use meshproof::scenario::verdict::{PhaseResult, ScenarioResult};
@@ -21,15 +21,12 @@ use crate::interrupt::Interruptible;
 pub(crate) fn silently(
     scenarios: &[Scenario],
     tier: Tier,
-    overrides: Overrides,
+    settings: Settings,
     limit: Duration,
 ) -> anyhow::Result<Option<Vec<ScenarioResult>>> {
     let runner = Runner {
         options: Options::on(tier),
-        settings: Settings {
-            overrides,
-            ..Settings::default()
-        },
+        settings,
         recorded: Vec::new(),
         printer: Printer {
             output: Output::Text,

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod chaos;
 mod claims;
+mod cluster;
 mod endings;
+mod logs;
 mod machine;
 mod preflight;
 mod session;

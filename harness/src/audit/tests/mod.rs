@@ -1,5 +1,6 @@
 //! Every rule and every condition: what it finds, what comes near, and a clean mesh.
 
+mod bundles;
 mod certificates;
 mod false_alarms;
 mod hazards;

@@ -1,11 +1,14 @@
-//! Our own access log: one JSON format for requests, connections and listeners, read back by [`crate::envoy::logs`].
+//! What a proxy logs of requests and connections: our own access log, and, where asked for, what Istio would have it log.
 //!
-//! The unfiltered listener log is an instrument: istiod installs one only with an `NR` filter, so a failed handshake
-//! writes no line at all in a real mesh.
+//! Ours has one JSON format for requests, connections and listeners, read back by [`crate::envoy::logs`]. The unfiltered
+//! listener log is an instrument: istiod installs one only with an `NR` filter, so a failed handshake writes no line at
+//! all in a real mesh.
 
 use std::sync::LazyLock;
 
-use envoy_types::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
+use envoy_types::pb::envoy::config::accesslog::v3::{
+    AccessLog, AccessLogFilter, access_log, access_log_filter,
+};
 use envoy_types::pb::envoy::config::core::v3::{SubstitutionFormatString, substitution_format_string};
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log};
 use envoy_types::util::pack_any;
@@ -48,22 +51,68 @@ const FIELDS: [(&str, &str); 19] = [
     ("up_tls", "%UPSTREAM_TLS_VERSION%"),
 ];
 
-/// The log of `source`, the same to the byte each time: what was pushed is told by it from what is new.
+/// What is logged of `source`, the same to the byte each time: what was pushed is told by it from what is new.
+///
+/// Istio's lines come first and go to the same file: once ours is there, so are they.
 pub(super) fn file(source: Source, instruments: &Instruments) -> Vec<AccessLog> {
-    let path = FileAccessLog {
-        path: instruments.access_log.to_string_lossy().into_owned(),
-        access_log_format: None,
+    let istio = instruments.istio_logs.iter().flat_map(|logs| logs.of(source));
+    let ours = Logger {
+        encoded: source.format().to_vec(),
+        filter: None,
     };
-    let mut packed = pack_any(path);
-    // A message's fields may be encoded apart; one after the other they are the whole message.
-    packed.value.extend(source.format());
-    vec![AccessLog {
-        name: "envoy.access_loggers.file".to_owned(),
-        config_type: Some(access_log::ConfigType::TypedConfig(packed)),
-        ..AccessLog::default()
-    }]
+    istio
+        .chain([&ours])
+        .map(|logger| logger.writing_to(&instruments.access_log.to_string_lossy()))
+        .collect()
 }
 
+/// A format, encoded once, because a map comes out in another order each time; and which lines are written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Logger {
+    pub(super) encoded: Vec<u8>,
+    pub(super) filter: Option<access_log_filter::FilterSpecifier>,
+}
+
+impl Logger {
+    pub(super) fn new(
+        format: substitution_format_string::Format,
+        filter: Option<access_log_filter::FilterSpecifier>,
+    ) -> Self {
+        Self {
+            encoded: encode(format),
+            filter,
+        }
+    }
+
+    fn writing_to(&self, path: &str) -> AccessLog {
+        let path = FileAccessLog {
+            path: path.to_owned(),
+            access_log_format: None,
+        };
+        let mut packed = pack_any(path);
+        // A message's fields may be encoded apart; one after the other they are the whole message.
+        packed.value.extend(&self.encoded);
+        AccessLog {
+            name: "envoy.access_loggers.file".to_owned(),
+            filter: self.filter.clone().map(|it| AccessLogFilter {
+                filter_specifier: Some(it),
+            }),
+            config_type: Some(access_log::ConfigType::TypedConfig(packed)),
+        }
+    }
+}
+
+fn encode(format: substitution_format_string::Format) -> Vec<u8> {
+    let format = SubstitutionFormatString {
+        format: Some(format),
+        ..SubstitutionFormatString::default()
+    };
+    let log = FileAccessLog {
+        path: String::new(),
+        access_log_format: Some(file_access_log::AccessLogFormat::LogFormat(format)),
+    };
+    log.encode_to_vec()
+}
 impl Source {
     const fn name(self) -> &'static str {
         match self {
@@ -90,15 +139,7 @@ impl Source {
             .into_iter()
             .chain([("log", self.name())])
             .map(|(field, operator)| (field, text(operator)));
-        let format = SubstitutionFormatString {
-            format: Some(substitution_format_string::Format::JsonFormat(object(fields))),
-            ..SubstitutionFormatString::default()
-        };
-        let log = FileAccessLog {
-            path: String::new(),
-            access_log_format: Some(file_access_log::AccessLogFormat::LogFormat(format)),
-        };
-        log.encode_to_vec()
+        encode(substitution_format_string::Format::JsonFormat(object(fields)))
     }
 }
 
@@ -113,6 +154,7 @@ mod tests {
             limits: crate::fault::TlsLimits::default(),
             access_log: "/run/access.log".into(),
             connections: Connections::Fresh,
+            istio_logs: None,
         };
         let [log] = <[AccessLog; 1]>::try_from(file(Source::Listener, &instruments)).unwrap();
         let Some(access_log::ConfigType::TypedConfig(packed)) = log.config_type else {

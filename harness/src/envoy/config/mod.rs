@@ -10,6 +10,7 @@ mod clusters;
 mod endpoints;
 mod http;
 mod inbound;
+mod istio_logs;
 mod outbound;
 mod proto;
 mod tls;
@@ -18,6 +19,7 @@ pub(crate) use clusters::{blackhole, inbound_passthrough, passthrough};
 pub(crate) use clusters::{inbound as inbound_cluster, outbound as outbound_cluster};
 pub(crate) use endpoints::assignment;
 pub(crate) use inbound::{listener as inbound_listener, name as inbound_name};
+pub(crate) use istio_logs::IstioLogs;
 pub(crate) use outbound::{Routed, Target, listener as outbound_listener, routes};
 pub(crate) use proto::socket_address;
 pub(crate) use tls::{
@@ -26,6 +28,7 @@ pub(crate) use tls::{
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
@@ -57,6 +60,8 @@ pub(crate) struct Instruments {
     pub(crate) limits: TlsLimits,
     /// What requests share. In a real mesh they share connections; unless they do here, each makes one of its own.
     pub(crate) connections: Connections,
+    /// What Istio would have it log, where that is wanted beside our own access log.
+    pub(crate) istio_logs: Option<Arc<IstioLogs>>,
 }
 
 /// What a server demands of mesh mTLS beyond a certificate of a trusted root.

@@ -17,7 +17,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher:
 use super::proto::{boolean, seconds, transport_socket};
 use super::{Acceptance, Instruments};
 use crate::call::Connections;
-use crate::fault::{TlsLimits, TlsVersion};
+use crate::fault::{CipherSuite, TlsLimits, TlsVersion};
 use crate::istio::policy::{ClientCertificate, INBOUND_CIPHER_SUITES, TlsOrigination, Trust};
 
 /// The secret that holds a workload's own certificate.
@@ -185,17 +185,23 @@ fn combined(patterns: impl Iterator<Item = MatchPattern>, roots: SdsSecretConfig
 }
 
 /// What istiod configures, but for deliberate limits.
-fn parameters(minimum: TlsProtocol, cipher_suites: &[&str], limits: &TlsLimits) -> TlsParameters {
-    let cipher_suites = if limits.cipher_suites.is_empty() {
-        cipher_suites.iter().map(|&suite| suite.to_owned()).collect()
-    } else {
-        limits.cipher_suites.clone()
+fn parameters(minimum: TlsProtocol, cipher_suites: &[CipherSuite], limits: &TlsLimits) -> TlsParameters {
+    let cipher_suites = match limits.cipher_suites.as_slice() {
+        [] => cipher_suites,
+        limited => limited,
     };
     TlsParameters {
         tls_minimum_protocol_version: limits.min_version.map_or(minimum, protocol).into(),
         tls_maximum_protocol_version: limits.max_version.map_or(TlsProtocol::TlSv13, protocol).into(),
-        cipher_suites,
-        ecdh_curves: limits.groups.clone(),
+        cipher_suites: cipher_suites
+            .iter()
+            .map(|suite| suite.as_str().to_owned())
+            .collect(),
+        ecdh_curves: limits
+            .groups
+            .iter()
+            .map(|group| group.as_str().to_owned())
+            .collect(),
         ..TlsParameters::default()
     }
 }

@@ -11,6 +11,7 @@ use crate::istio::Topology;
 use crate::istio::host;
 use crate::istio::matrix::Column;
 use crate::istio::policy::{Because, InboundGroup, ListenerClass, MtlsMode};
+use crate::istio::predict::secrets;
 use crate::istio::releases;
 use crate::istio::service::Service;
 use crate::istio::workload::Workload;
@@ -40,6 +41,7 @@ pub(super) struct CallerKey<'a> {
     configured_by: Option<&'a ObjectRef>,
     labels: Vec<(&'a str, &'a str)>,
     credentials: Option<&'a WorkloadCredentials>,
+    waits: bool,
     tls: Tls<'a>,
 }
 
@@ -75,6 +77,7 @@ pub(super) struct ServerKey<'a> {
     configured_by: Option<&'a ObjectRef>,
     authorized_by: Option<&'a ObjectRef>,
     credentials: Option<&'a WorkloadCredentials>,
+    waits: bool,
     tls: Tls<'a>,
     obstacle: Option<Obstacle>,
     /// Whether clients of the Service accept its identity.
@@ -154,6 +157,7 @@ impl<'a> Kinship<'a> {
                 .filter_map(|key| Some((*key, workload.labels.get(*key)?.as_str())))
                 .collect(),
             credentials: self.unhealthy(workload),
+            waits: secrets::waits(self.topology, self.conditions, workload),
             tls: self.tls(workload, Side::Client),
         }
     }
@@ -222,6 +226,7 @@ impl<'a> Kinship<'a> {
             authorized_by: self.topology.unmodelled.authorizes(workload),
             expected: service.identities.is_empty() || service.identities.contains(identity),
             credentials,
+            waits: secrets::waits(self.topology, self.conditions, workload),
             tls: self.tls(workload, Side::Server),
             obstacle: self.conditions.obstacle(&workload.name, pod_port),
         }

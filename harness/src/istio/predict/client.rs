@@ -2,6 +2,7 @@
 
 use super::certificate::credentials;
 use super::negotiation::TlsParameters;
+use super::secrets;
 use super::server::{Bytes, Hello, Judge, Server};
 use crate::call::{Call, CallKind, Destination, Payload, PodName};
 use crate::fault::Conditions;
@@ -15,7 +16,6 @@ use crate::istio::topology::Topology;
 use crate::istio::virtual_service::{Routing, Target};
 use crate::istio::workload::Workload;
 use crate::outcome::{Outcome, OutcomeId, Side};
-use crate::pki::Supply;
 use crate::snapshot::OutboundTrafficPolicy;
 
 /// What a sidecar offers for HTTP/1.1 and HTTP/2 requests (istio.alpn), and for TCP.
@@ -42,7 +42,7 @@ impl Caller<'_> {
         {
             return outcome;
         }
-        if self.call.kind == CallKind::App && self.waits_for_a_secret(workload) {
+        if self.call.kind == CallKind::App && secrets::waits(self.topology, self.conditions, workload) {
             return Outcome::refused(OutcomeId::NoCertificateYet, Side::Client);
         }
         match &self.call.to {
@@ -82,26 +82,6 @@ impl Caller<'_> {
         Some(unknown(format!(
             "{object} configures the client's proxy and is not modelled"
         )))
-    }
-
-    /// A sidecar whose clusters wait for a secret has no listeners yet, so what its application sends is refused at
-    /// its own door.
-    fn waits_for_a_secret(&self, client: &Workload) -> bool {
-        let held = credentials(self.topology, self.conditions, &client.name);
-        let originates_mtls = |service: &Service, port: &ServicePort| {
-            let outbound = self.outbound(client, service, port.port, None);
-            matches!(
-                outbound.map(|it| it.tls),
-                Some(ClientTls::Auto(_) | ClientTls::Fixed(_))
-            )
-        };
-        held.supply != Supply::FULL
-            && client.has_sidecar()
-            && self
-                .topology
-                .services
-                .values()
-                .any(|service| service.ports.iter().any(|port| originates_mtls(service, port)))
     }
 
     fn to_service(

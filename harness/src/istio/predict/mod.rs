@@ -6,6 +6,7 @@
 mod certificate;
 mod client;
 mod negotiation;
+pub(super) mod secrets;
 mod server;
 
 use super::RuleId;

@@ -2,7 +2,7 @@
 
 use semver::Version;
 
-use crate::fault::{TlsLimits, TlsVersion};
+use crate::fault::{CipherSuite, KeyExchangeGroup, TlsLimits, TlsVersion};
 use crate::istio::policy::INBOUND_CIPHER_SUITES;
 use crate::istio::releases;
 use crate::outcome::{Outcome, OutcomeId, Side};
@@ -10,32 +10,30 @@ use crate::pki::LeafKey;
 
 /// What one end takes.
 #[derive(Clone, Debug)]
-pub(super) struct TlsParameters<'a> {
+pub(super) struct TlsParameters {
     min_version: TlsVersion,
     max_version: TlsVersion,
     /// Those of TLS 1.2.
-    cipher_suites: Vec<&'a str>,
-    groups: Vec<&'a str>,
+    cipher_suites: Vec<CipherSuite>,
+    groups: Vec<KeyExchangeGroup>,
     /// Whether, as a client of TLS 1.2, it refuses a server whose RSA key may not sign.
     pub(super) minds_key_usage: bool,
 }
 
 /// TLS 1.2 suites that Envoy offers as a client (source/common/tls/client_context_impl: `DEFAULT_CIPHER_SUITES`), and
 /// rustls with ring just so.
-const OFFERED: [&str; 6] = [
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-CHACHA20-POLY1305",
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
+const OFFERED: [CipherSuite; 6] = [
+    CipherSuite::EcdheEcdsaAes128Gcm,
+    CipherSuite::EcdheEcdsaChaCha20,
+    CipherSuite::EcdheRsaAes128Gcm,
+    CipherSuite::EcdheRsaChaCha20,
+    CipherSuite::EcdheEcdsaAes256Gcm,
+    CipherSuite::EcdheRsaAes256Gcm,
 ];
 
-const POST_QUANTUM: &str = "X25519MLKEM768";
-
-impl<'a> TlsParameters<'a> {
+impl TlsParameters {
     /// A sidecar that calls.
-    pub(super) fn of_client(release: Option<&Version>, limits: Option<&'a TlsLimits>) -> Self {
+    pub(super) fn of_client(release: Option<&Version>, limits: Option<&TlsLimits>) -> Self {
         Self::of_sidecar(release, &OFFERED).within(limits)
     }
 
@@ -43,7 +41,7 @@ impl<'a> TlsParameters<'a> {
     pub(super) fn of_server(
         release: Option<&Version>,
         only_tls_1_3: bool,
-        limits: Option<&'a TlsLimits>,
+        limits: Option<&TlsLimits>,
     ) -> Self {
         let mut parameters = Self::of_sidecar(release, &INBOUND_CIPHER_SUITES);
         if only_tls_1_3 {
@@ -55,15 +53,15 @@ impl<'a> TlsParameters<'a> {
     /// A caller without sidecar: rustls, which knows no post-quantum group here and leaves key usage alone.
     pub(super) fn of_raw_caller() -> Self {
         let mut parameters = Self::of_sidecar(None, &OFFERED);
-        parameters.groups.push("P-384");
+        parameters.groups.push(KeyExchangeGroup::P384);
         parameters.minds_key_usage = false;
         parameters
     }
 
-    fn of_sidecar(release: Option<&Version>, cipher_suites: &[&'static str]) -> Self {
-        let mut groups = vec!["X25519", "P-256"];
+    fn of_sidecar(release: Option<&Version>, cipher_suites: &[CipherSuite]) -> Self {
+        let mut groups = vec![KeyExchangeGroup::X25519, KeyExchangeGroup::P256];
         if release.is_some_and(releases::offers_post_quantum_group) {
-            groups.push(POST_QUANTUM);
+            groups.push(KeyExchangeGroup::X25519MlKem768);
         }
         Self {
             min_version: TlsVersion::V1_2,
@@ -74,15 +72,15 @@ impl<'a> TlsParameters<'a> {
         }
     }
 
-    fn within(mut self, limits: Option<&'a TlsLimits>) -> Self {
+    fn within(mut self, limits: Option<&TlsLimits>) -> Self {
         let Some(limits) = limits else { return self };
         self.min_version = limits.min_version.unwrap_or(self.min_version);
         self.max_version = limits.max_version.unwrap_or(self.max_version);
         if !limits.cipher_suites.is_empty() {
-            self.cipher_suites = limits.cipher_suites.iter().map(String::as_str).collect();
+            self.cipher_suites.clone_from(&limits.cipher_suites);
         }
         if !limits.groups.is_empty() {
-            self.groups = limits.groups.iter().map(String::as_str).collect();
+            self.groups.clone_from(&limits.groups);
         }
         self
     }
@@ -125,15 +123,17 @@ impl Missing {
 /// # Errors
 /// What they do not have in common.
 pub(super) fn negotiate(
-    client: &TlsParameters<'_>,
-    server: &TlsParameters<'_>,
+    client: &TlsParameters,
+    server: &TlsParameters,
     key: LeafKey,
 ) -> Result<TlsVersion, Missing> {
     let version = client.max_version.min(server.max_version);
     if version < client.min_version.max(server.min_version) {
         return Err(Missing::Version);
     }
-    let usable = |group: &&&str| version == TlsVersion::V1_3 || **group != POST_QUANTUM;
+    let usable = |group: &&KeyExchangeGroup| {
+        version == TlsVersion::V1_3 || **group != KeyExchangeGroup::X25519MlKem768
+    };
     let shares_group = client
         .groups
         .iter()
@@ -145,29 +145,20 @@ pub(super) fn negotiate(
             false => Err(Missing::Group),
         };
     }
-    let shared: Vec<&str> = client
+    let shared: Vec<CipherSuite> = client
         .cipher_suites
         .iter()
         .filter(|suite| server.cipher_suites.contains(suite))
         .copied()
-        .filter(|suite| fits(suite, key))
+        .filter(|suite| suite.wants_ecdsa() == (key != LeafKey::Rsa2048))
         .collect();
-    if !shared.iter().any(|suite| shares_group || !needs_group(suite)) {
+    if !shared.iter().any(|suite| shares_group || !suite.needs_group()) {
         return Err(Missing::CipherOrGroup);
     }
     if key == LeafKey::EcdsaP384 {
         return Err(Missing::Rule);
     }
     Ok(version)
-}
-
-/// Whether a server with such a key can answer with the suite.
-fn fits(suite: &str, key: LeafKey) -> bool {
-    suite.contains("-ECDSA-") == (key != LeafKey::Rsa2048)
-}
-
-fn needs_group(suite: &str) -> bool {
-    suite.starts_with("ECDHE-")
 }
 
 #[cfg(test)]
@@ -189,40 +180,37 @@ mod tests {
 
     #[test]
     fn what_two_ends_have_in_common() {
+        use CipherSuite::{Aes128Gcm, EcdheRsaAes128Gcm};
+        use KeyExchangeGroup::{P256, P384, X25519MlKem768};
         use LeafKey::{EcdsaP256, Rsa2048};
         use TlsVersion::{V1_2, V1_3};
         let any = TlsLimits::default;
         let newest = |version| limits(|it| it.max_version = Some(version));
         let oldest = |version| limits(|it| it.min_version = Some(version));
-        let suites = |suite: &str| {
+        let suites = |suite: CipherSuite| {
             limits(|it| {
                 it.max_version = Some(V1_2);
-                it.cipher_suites = vec![suite.to_owned()];
+                it.cipher_suites = vec![suite];
             })
         };
-        let groups = |group: &str| limits(|it| it.groups = vec![group.to_owned()]);
+        let groups = |group: KeyExchangeGroup| limits(|it| it.groups = vec![group]);
         let table = [
             (any(), any(), EcdsaP256, Ok(V1_3)),
             (newest(V1_2), any(), EcdsaP256, Ok(V1_2)),
             (newest(V1_2), oldest(V1_3), EcdsaP256, Err(Missing::Version)),
             (oldest(V1_3), newest(V1_2), EcdsaP256, Err(Missing::Version)),
-            (any(), groups("P-384"), EcdsaP256, Err(Missing::Group)),
-            (any(), groups(POST_QUANTUM), EcdsaP256, Err(Missing::Group)),
-            (groups("P-256"), any(), EcdsaP256, Ok(V1_3)),
-            (suites("ECDHE-RSA-AES128-GCM-SHA256"), any(), Rsa2048, Ok(V1_2)),
+            (any(), groups(P384), EcdsaP256, Err(Missing::Group)),
+            (any(), groups(X25519MlKem768), EcdsaP256, Err(Missing::Group)),
+            (groups(P256), any(), EcdsaP256, Ok(V1_3)),
+            (suites(EcdheRsaAes128Gcm), any(), Rsa2048, Ok(V1_2)),
             (
-                suites("ECDHE-RSA-AES128-GCM-SHA256"),
+                suites(EcdheRsaAes128Gcm),
                 any(),
                 EcdsaP256,
                 Err(Missing::CipherOrGroup),
             ),
-            (suites("AES128-GCM-SHA256"), groups("P-384"), Rsa2048, Ok(V1_2)),
-            (
-                newest(V1_2),
-                groups("P-384"),
-                EcdsaP256,
-                Err(Missing::CipherOrGroup),
-            ),
+            (suites(Aes128Gcm), groups(P384), Rsa2048, Ok(V1_2)),
+            (newest(V1_2), groups(P384), EcdsaP256, Err(Missing::CipherOrGroup)),
         ];
         for (number, (client, server, key, expected)) in table.into_iter().enumerate() {
             assert_eq!(met(&client, &server, key), expected, "row {number}");

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::certificate::{Names, Verifier, credentials};
 use super::negotiation::{self, TlsParameters};
+use super::secrets;
 use crate::call::Payload;
 use crate::fault::{Conditions, Obstacle, TlsVersion};
 use crate::istio::RuleId;
@@ -11,7 +12,7 @@ use crate::istio::policy::{Because, Inbound, InboundChain, InboundGroup, Inbound
 use crate::istio::topology::Topology;
 use crate::istio::workload::Workload;
 use crate::outcome::{Outcome, OutcomeId, Peers, Side, Transport};
-use crate::pki::{Revocation, RootName, Supply, WorkloadCredentials};
+use crate::pki::{Revocation, RootName, WorkloadCredentials};
 
 /// Bytes that arrive at a pod port.
 pub(super) enum Bytes<'a> {
@@ -28,7 +29,7 @@ pub(super) struct Hello<'a> {
     /// ALPN protocols it offers, in order.
     pub(super) alpn: Vec<&'a str>,
     /// The other parameters it offers.
-    pub(super) parameters: TlsParameters<'a>,
+    pub(super) parameters: TlsParameters,
 }
 
 /// How a TLS client judges the server.
@@ -76,7 +77,7 @@ impl Server<'_> {
             rule: group_rule(&inbound.group),
         });
         because.extend(inbound.because.iter().cloned());
-        if self.credentials().supply != Supply::FULL {
+        if secrets::waits(self.topology, self.conditions, self.workload) {
             return refused(OutcomeId::NoCertificateYet);
         }
         let outcome = self.proxy(&inbound, bytes);

@@ -167,6 +167,25 @@ fn some_faults_show_at_one_end_only() {
 }
 
 #[test]
+fn a_proxy_waits_for_a_secret_that_something_names() {
+    let table = [
+        ("STRICT", CLIENT, "no-certificate-yet by client"),
+        ("STRICT", SERVER, "no-certificate-yet by server"),
+        ("DISABLE", CLIENT, "plaintext"),
+        ("DISABLE", SERVER, "plaintext"),
+    ];
+    for (mode, workload, expected) in table {
+        let policy = peer_authentication("istio-system", "default", &format!("mtls: {{mode: {mode}}}"));
+        let topology = of_release(30, &policy);
+        for secret in ["certificate", "roots"] {
+            let fault = format!("missing-secret: {{workload: {workload}, secret: {secret}}}");
+            let found = outcome(&topology, &[&fault], CallKind::App);
+            assert_eq!(found, expected, "{mode} {fault}");
+        }
+    }
+}
+
+#[test]
 fn parameters_are_agreed_on_before_any_certificate_is_looked_at() {
     let topology = strict(30);
     let expired = "expired-leaf: {workload: payments/api}";

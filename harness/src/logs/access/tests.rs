@@ -27,7 +27,7 @@ fn text_and_json_of_one_request_say_the_same() {
     assert_eq!(
         json,
         Access {
-            telling: format!("{} \"-\"", text.telling),
+            telling: format!("{} \"-\" \"-\"", text.telling),
             ..text
         }
     );

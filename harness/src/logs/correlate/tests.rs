@@ -99,6 +99,22 @@ fn a_request_counts_once_whatever_its_attempts() {
 }
 
 #[test]
+fn a_connection_that_two_logs_of_one_proxy_hold_counts_once() {
+    let listener = r#"{"start_time":"2026-11-22T04:50:42.385Z","response_code":0,"response_flags":"NR","response_code_details":"filter_chain_not_found","downstream_transport_failure_reason":null,"tls_inspector_failure":"ClientHelloNotDetected","downstream_local_address":"10.0.0.7:8080","downstream_remote_address":"10.0.0.6:49972"}"#;
+    let named = ("plaintext-to-strict".to_owned(), Some(Side::Server), 0);
+    let open = ("unknown of 2".to_owned(), Some(Side::Server), 0);
+    let lines = [
+        strict("10.0.0.6:49972"),
+        listener.to_owned(),
+        strict("10.0.0.6:49973"),
+    ];
+    assert_eq!(settle(&lines[..2]), std::slice::from_ref(&named));
+    assert_eq!(settle(&lines), [named.clone(), open.clone()]);
+    let [one, listener, other] = lines;
+    assert_eq!(settle(&[listener, one, other]), [named, open]);
+}
+
+#[test]
 fn another_caller_is_not_taken_for_this_one() {
     let request = client("r1", "-", "URX,UF", UNNAMED);
     assert_eq!(settle(&[request, server("10.0.0.9:1", 42, ALERT)]).len(), 2);

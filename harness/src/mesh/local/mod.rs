@@ -4,6 +4,7 @@
 //! has a front of its own (see `envoy::config`), carrying the address that interception would have told.
 
 mod application;
+mod expiry;
 mod floor;
 mod load;
 mod observe;
@@ -18,12 +19,13 @@ mod resources;
 mod routing;
 mod sidecar;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 use crate::call::{Call, CallKind, Connections, Destination, Payload, PodName};
+use crate::envoy::logs::Marked;
 use crate::envoy::xds::ControlPlane;
 use crate::istio::Topology;
 use crate::istio::policy::Discovery;
@@ -32,7 +34,9 @@ use crate::probe::dial::{self, Dial, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
 use crate::snapshot::OutboundTrafficPolicy;
 
-use super::{Capability, Component, Desired, Mesh, MeshError, RunDirectory, Settings, Tally, Tier};
+use super::{
+    Capability, Component, Desired, Mesh, MeshError, ProxyLogs, RunDirectory, Settings, Tally, Tier,
+};
 use application::Seen;
 pub use application::{ApplicationError, ApplicationServer, Speaks};
 pub use floor::{Floor, PhaseFloor, floor};
@@ -64,6 +68,8 @@ pub struct LocalMesh {
     places: Places,
     obstacles: Obstacles,
     calls_made: u64,
+    /// Of the last call.
+    logs: Vec<ProxyLogs>,
 }
 
 impl LocalMesh {
@@ -84,6 +90,7 @@ impl LocalMesh {
             places: Places::default(),
             obstacles: Obstacles::default(),
             calls_made: 0,
+            logs: Vec::new(),
         })
     }
 
@@ -91,6 +98,16 @@ impl LocalMesh {
     #[must_use]
     pub fn process_ids(&self) -> Vec<u32> {
         self.pods.process_ids()
+    }
+
+    /// Where everything of this run is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.run.path()
+    }
+
+    /// The admin sockets of the proxies running now.
+    pub(crate) fn admin_sockets(&self) -> Vec<(PodName, PathBuf)> {
+        self.pods.admin_sockets()
     }
 
     /// How long a call takes its caller when nobody gathers evidence.
@@ -237,7 +254,14 @@ impl LocalMesh {
         if let (CallKind::Mirrored, Some(client)) = (call.kind, &mut gathered.client) {
             // They are of the call itself; of copies Envoy logs nothing.
             client.access_log.clear();
+            gathered.istio[0].clear();
         }
+        self.logs = ends
+            .into_iter()
+            .zip(std::mem::take(&mut gathered.istio))
+            .filter_map(|(pod, lines)| (!lines.is_empty()).then_some((pod?, lines)))
+            .map(|(pod, lines)| proxy_logs(pod, lines))
+            .collect();
         if gathered.incomplete.is_some() {
             self.run.check_room()?;
         }
@@ -293,6 +317,7 @@ impl Mesh for LocalMesh {
         self.pods.push(&self.control, &desired, &self.places);
         self.pods.in_force(&self.control).await?;
         self.pods.left().await;
+        expiry::awaited(authority, &desired.conditions.credentials).await?;
         if let Some(marks) = marks {
             let owed = Owed::of(&[], desired.connections, &desired.topology);
             quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
@@ -329,6 +354,9 @@ impl Mesh for LocalMesh {
             self.apply(state).await?;
             load.in_force(|call| self.way_of_load(call))?;
             load.enough().await?;
+            if let (Some(authority), Some(desired)) = (&mut self.authority, &self.desired) {
+                expiry::not_yet(authority, &desired.conditions.credentials)?;
+            }
         }
         let tallies = load.end().await?;
         if let Some(desired) = &self.desired {
@@ -347,6 +375,10 @@ impl Mesh for LocalMesh {
         .await;
         self.desired = Some(desired);
         evidence
+    }
+
+    fn logs_of_call(&mut self) -> Vec<ProxyLogs> {
+        std::mem::take(&mut self.logs)
     }
 
     fn directory(&self) -> Option<&Path> {
@@ -374,6 +406,22 @@ fn pin_of(topology: &Topology, call: &Call) -> Option<Pin> {
         cluster: outbound.cluster_name(),
         pod: endpoint,
     })
+}
+
+/// The lines of one proxy, by whose log they are of.
+fn proxy_logs(pod: &PodName, lines: Vec<(Marked, String)>) -> ProxyLogs {
+    let mut logs = ProxyLogs {
+        pod: pod.to_string(),
+        ..ProxyLogs::default()
+    };
+    for (mark, line) in lines {
+        match mark {
+            Marked::Text => logs.text.push(line),
+            Marked::Json => logs.json.push(line),
+            Marked::Visible => logs.with_visibility.push(line),
+        }
+    }
+    logs
 }
 
 /// Bytes that no application understood carry no nonce; calls are made one at a time, so they are this call's.

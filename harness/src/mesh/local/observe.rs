@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::call::Connections;
-use crate::envoy::logs::{Line, Log, debug_message};
+use crate::envoy::logs::{Line, Log, Marked, debug_message};
 use crate::mesh::MeshError;
 use crate::probe::evidence::{Caller, Connect, ProxyEvidence};
 
@@ -42,12 +42,23 @@ pub(super) async fn mark(sidecar: Option<&mut Sidecar>) -> Result<Option<Before>
 /// A sidecar at one end of a call, if there is one, and what it had shown before.
 type End<'a> = Option<(&'a mut Sidecar, Before)>;
 
+/// The sidecars of a call.
+pub(super) enum Ends<'a> {
+    /// The client's and the server's.
+    Two(End<'a>, End<'a>),
+    /// The one of a pod that calls itself: both ends of the connection.
+    One(End<'a>),
+}
+
 /// What one sidecar has shown since it was marked.
 #[derive(Default)]
 struct Seen {
-    requests: Vec<Line>,
+    outbound: Vec<Line>,
+    inbound: Vec<Line>,
     listener: Vec<Line>,
     debug: Vec<String>,
+    /// Lines that Istio would have had it write.
+    istio: Vec<(Marked, String)>,
     stats: BTreeMap<String, i64>,
     open: i64,
 }
@@ -73,15 +84,15 @@ impl Seen {
     }
 
     fn take_in(&mut self, sidecar: &mut Sidecar) {
-        for line in sidecar
-            .access_log
-            .read()
-            .iter()
-            .filter_map(|line| Line::parse(line))
-        {
+        for text in sidecar.access_log.read() {
+            let Some(line) = Line::parse(&text) else {
+                self.istio.extend(Marked::unmark(&text));
+                continue;
+            };
             match line.log {
                 Log::Listener => self.listener.push(line),
-                Log::Inbound | Log::Outbound => self.requests.push(line),
+                Log::Inbound => self.inbound.push(line),
+                Log::Outbound => self.outbound.push(line),
             }
         }
         let debug = sidecar.debug_log.read();
@@ -110,15 +121,45 @@ impl Seen {
             .retain(|name, _| !name.starts_with("cluster.outbound") || name.starts_with(&own));
     }
 
+    /// Connections to other pods, and to this one from itself.
+    fn sent(&self) -> i64 {
+        let tried = self.stats.iter().filter(|(name, _)| is_of_client(name));
+        let tried = tried.filter(|(name, _)| name.ends_with(".upstream_cx_total"));
+        tried.map(|(_, count)| count).sum()
+    }
+
     fn count(&self, suffix: &str) -> i64 {
         let matching = self.stats.iter().filter(|(name, _)| name.ends_with(suffix));
         matching.map(|(_, count)| count).sum()
     }
 
+    /// Takes out what this sidecar showed as the server of its own call. Its debug log is of both ends and tells neither.
+    fn take_server(&mut self) -> Self {
+        let (client, server) = std::mem::take(&mut self.stats)
+            .into_iter()
+            .partition(|(name, _)| is_of_client(name));
+        self.stats = client;
+        self.debug.clear();
+        Self {
+            outbound: Vec::new(),
+            inbound: std::mem::take(&mut self.inbound),
+            listener: std::mem::take(&mut self.listener),
+            debug: Vec::new(),
+            istio: Vec::new(),
+            stats: server,
+            open: self.open,
+        }
+    }
+
     fn evidence(self, sidecar: &Sidecar) -> ProxyEvidence {
         ProxyEvidence {
             envoy: Some(sidecar.binary.version.clone()),
-            access_log: self.requests.into_iter().map(|line| line.entry).collect(),
+            access_log: self
+                .outbound
+                .into_iter()
+                .chain(self.inbound)
+                .map(|line| line.entry)
+                .collect(),
             listener_log: self.listener.into_iter().map(|line| line.entry).collect(),
             stats: self.stats,
             debug_log: self.debug,
@@ -132,6 +173,8 @@ pub(super) struct Gathered {
     pub(super) client: Option<ProxyEvidence>,
     pub(super) server: Option<ProxyEvidence>,
     pub(super) incomplete: Option<String>,
+    /// Lines that Istio would have had them write, at the client's end and the server's.
+    pub(super) istio: [Vec<(Marked, String)>; 2],
 }
 
 impl Gathered {
@@ -159,19 +202,22 @@ impl Gathered {
 /// `cluster` is the one that the call is about.
 pub(super) async fn gather(
     caller: &Caller,
-    mut client: End<'_>,
-    mut server: End<'_>,
+    ends: Ends<'_>,
     connections: Connections,
     cluster: Option<&str>,
 ) -> Result<Gathered, MeshError> {
     let started = tokio::time::Instant::now();
+    let (mut client, mut server, is_one) = match ends {
+        Ends::Two(client, server) => (client, server, false),
+        Ends::One(end) => (end, None, true),
+    };
     let (mut client_seen, mut server_seen) = (Seen::default(), Seen::default());
     let mut asked = started;
     let incomplete = loop {
         // Counters are asked for once the logs are there, or when they may never be: asking costs more than reading.
-        let logged = client_seen.read(&mut client, |seen| !seen.requests.is_empty())
+        let logged = client_seen.read(&mut client, |seen| !seen.outbound.is_empty())
             & server_seen.read(&mut server, |seen| {
-                !seen.listener.is_empty() || (connections == Connections::Reuse && !seen.requests.is_empty())
+                !seen.listener.is_empty() || (connections == Connections::Reuse && !seen.inbound.is_empty())
             });
         if !logged && asked.elapsed() < ASK_ANYWAY {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -181,10 +227,11 @@ pub(super) async fn gather(
         tokio::try_join!(client_seen.look(&mut client), server_seen.look(&mut server))?;
         client_seen.keep_cluster(cluster);
         let waited = started.elapsed();
+        let server_view = if is_one { &client_seen } else { &server_seen };
         let missing = missing(
             caller,
             client.is_some().then_some(&client_seen),
-            server.is_some().then_some(&server_seen),
+            (server.is_some() || (is_one && client.is_some())).then_some(server_view),
             waited > ACCEPT_GRACE,
             connections,
         );
@@ -194,8 +241,13 @@ pub(super) async fn gather(
             Some(_) => tokio::time::sleep(LOOK_AGAIN).await,
         }
     };
+    let istio = [&mut client_seen, &mut server_seen].map(|seen| std::mem::take(&mut seen.istio));
+    let own = is_one.then(|| client_seen.take_server());
     let mut client_evidence = client.as_ref().map(|(sidecar, _)| client_seen.evidence(sidecar));
     let mut server_evidence = server.as_ref().map(|(sidecar, _)| server_seen.evidence(sidecar));
+    if let Some(own) = own {
+        server_evidence = client.as_ref().map(|(sidecar, _)| own.evidence(sidecar));
+    }
     if !is_answered(caller) {
         for (evidence, sidecar) in [(&mut client_evidence, &client), (&mut server_evidence, &server)] {
             if let (Some(evidence), Some((sidecar, _))) = (evidence, sidecar) {
@@ -208,6 +260,7 @@ pub(super) async fn gather(
         client: client_evidence,
         server: server_evidence,
         incomplete,
+        istio,
     })
 }
 
@@ -228,14 +281,14 @@ fn missing(
         return None;
     }
     if let Some(client) = client
-        && client.requests.is_empty()
+        && client.outbound.is_empty()
     {
         return Some("the client sidecar's access log line".to_owned());
     }
     let server = server?;
     // A connection that is kept open is not logged yet; the request's own line is.
     if connections == Connections::Reuse {
-        let owed = is_answered(caller) && server.requests.is_empty();
+        let owed = is_answered(caller) && server.inbound.is_empty();
         return owed.then(|| "the server sidecar's access log line".to_owned());
     }
     if server.open > 0 {
@@ -248,7 +301,7 @@ fn missing(
     }
     let sent = client.map_or_else(
         || i64::from(caller.connect == Connect::Connected),
-        |client| client.count(".upstream_cx_total") - client.never_arrived(),
+        |client| client.sent() - client.never_arrived(),
     );
     (accepted < sent && !grace_is_over).then(|| "the server sidecar to accept".to_owned())
 }
@@ -261,6 +314,13 @@ pub(super) fn accepted(stats: &BTreeMap<String, i64>) -> i64 {
 /// Inbound connections that are open.
 pub(super) fn open(stats: &BTreeMap<String, i64>) -> i64 {
     of_listener(stats, "downstream_cx_active")
+}
+
+/// Whether a proxy counts this as a client, and not towards its own application or as a server.
+fn is_of_client(stat: &str) -> bool {
+    let cluster = stat.strip_prefix("cluster.");
+    cluster
+        .is_some_and(|name| !name.starts_with("inbound|") && !name.starts_with("InboundPassthroughCluster"))
 }
 
 fn of_listener(stats: &BTreeMap<String, i64>, counter: &str) -> i64 {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::call::{Connections, PodName};
 use crate::envoy::binary::{EnvoyBinary, Store};
-use crate::envoy::config;
+use crate::envoy::config::{self, IstioLogs};
 use crate::envoy::xds::ControlPlane;
 use crate::fault::Conditions;
 use crate::istio::policy::ListenerClass;
@@ -21,7 +21,7 @@ use crate::pki::{Authority, Supply};
 use crate::probe::evidence::Caller;
 
 use super::application::{ApplicationServer, Seen, Speaks};
-use super::observe::{self, Before, Gathered};
+use super::observe::{self, Before, Ends, Gathered};
 use super::places::{Places, PodPort};
 use super::resources::{self, Pin, front_names, pod_ports};
 use super::sidecar::Sidecar;
@@ -39,6 +39,7 @@ struct Pod {
 /// All pods, and what is needed to make more.
 pub(super) struct Pods {
     settings: Settings,
+    istio_logs: Option<Arc<IstioLogs>>,
     folder: PathBuf,
     control_socket: PathBuf,
     pods: BTreeMap<PodName, Pod>,
@@ -52,6 +53,7 @@ pub(super) struct Pods {
 impl Pods {
     pub(super) fn new(settings: Settings, folder: &Path, control_socket: &Path) -> Self {
         Self {
+            istio_logs: settings.istio_logs.map(|it| Arc::new(IstioLogs::new(it))),
             settings,
             folder: folder.to_owned(),
             control_socket: control_socket.to_owned(),
@@ -205,7 +207,8 @@ impl Pods {
     /// Tells every sidecar what it should know.
     pub(super) fn push(&mut self, control: &ControlPlane, desired: &Desired, places: &Places) {
         for (name, pod) in &mut self.pods {
-            pod.push(control, desired, places, name, self.pins.get(name));
+            let pin = self.pins.get(name);
+            pod.push(control, desired, places, name, pin, self.istio_logs.as_ref());
         }
     }
 
@@ -219,7 +222,8 @@ impl Pods {
         pin: Option<Pin>,
     ) {
         if let Some(pod) = self.pods.get_mut(client) {
-            pod.push(control, desired, places, client, pin.as_ref());
+            let istio_logs = self.istio_logs.as_ref();
+            pod.push(control, desired, places, client, pin.as_ref(), istio_logs);
         }
         match pin {
             Some(pin) => self.pins.insert(client.clone(), pin),
@@ -298,12 +302,17 @@ impl Pods {
         connections: Connections,
         cluster: Option<&str>,
     ) -> Result<Gathered, MeshError> {
+        let calls_itself = ends[0].is_some() && ends[0] == ends[1];
         let [client, server] = self.ends(ends);
         let (client, server) = (client.zip(client_before), server.zip(server_before));
-        observe::gather(caller, client, server, connections, cluster).await
+        let ends = match calls_itself {
+            true => Ends::One(client),
+            false => Ends::Two(client, server),
+        };
+        observe::gather(caller, ends, connections, cluster).await
     }
 
-    /// The sidecars at both ends of a call; a pod that calls itself has one, and it is the client's.
+    /// The sidecars at both ends of a call; a pod that calls itself has one, and it is given as the client's.
     fn ends(&mut self, [client, server]: [Option<&PodName>; 2]) -> [Option<&mut Sidecar>; 2] {
         let mut sidecars: BTreeMap<&PodName, &mut Sidecar> = self
             .pods
@@ -339,6 +348,14 @@ impl Pods {
 
     fn sidecars(&self) -> impl Iterator<Item = &Sidecar> {
         self.pods.values().filter_map(|pod| pod.sidecar.as_ref())
+    }
+
+    pub(super) fn admin_sockets(&self) -> Vec<(PodName, PathBuf)> {
+        let of_pod = |(name, pod): (&PodName, &Pod)| {
+            let sidecar = pod.sidecar.as_ref()?;
+            Some((name.clone(), sidecar.admin_socket().to_owned()))
+        };
+        self.pods.iter().filter_map(of_pod).collect()
     }
 
     pub(super) fn components(&self) -> Vec<Component> {
@@ -382,9 +399,10 @@ impl Pod {
         places: &Places,
         name: &PodName,
         pin: Option<&Pin>,
+        istio_logs: Option<&Arc<IstioLogs>>,
     ) {
         if let Some(sidecar) = &mut self.sidecar {
-            let instruments = sidecar.instruments(desired.connections);
+            let instruments = sidecar.instruments(desired.connections, istio_logs.cloned());
             let resources = resources::resources(desired, name, places, pin, &instruments);
             sidecar.push(control, resources);
         }

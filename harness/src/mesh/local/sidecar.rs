@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::{Connections, PodName};
@@ -10,7 +11,7 @@ use crate::envoy::admin::Admin;
 use crate::envoy::binary::EnvoyBinary;
 use crate::envoy::config::bootstrap::bootstrap;
 use crate::envoy::config::{
-    Instruments, ROOT_SECRET, Resources, SYSTEM_ROOTS_SECRET, WORKLOAD_SECRET, certificate_secret,
+    Instruments, IstioLogs, ROOT_SECRET, Resources, SYSTEM_ROOTS_SECRET, WORKLOAD_SECRET, certificate_secret,
     validation_secret,
 };
 use crate::envoy::logs::Tail;
@@ -91,11 +92,20 @@ impl Sidecar {
         self.process.id()
     }
 
-    pub(super) fn instruments(&self, connections: Connections) -> Instruments {
+    pub(super) fn admin_socket(&self) -> &Path {
+        &self.process.files().admin
+    }
+
+    pub(super) fn instruments(
+        &self,
+        connections: Connections,
+        istio_logs: Option<Arc<IstioLogs>>,
+    ) -> Instruments {
         Instruments {
             access_log: self.process.files().access_log.clone(),
             limits: TlsLimits::default(),
             connections,
+            istio_logs,
         }
     }
 
@@ -155,8 +165,9 @@ impl Sidecar {
             return Ok(());
         }
         let deadline = tokio::time::Instant::now() + IN_FORCE_DEADLINE;
-        if !self.withheld.is_empty() {
-            return self.waits_for_secrets(control, deadline).await;
+        // What it was told stays new to one that waits: it takes it in once it has its secrets.
+        if !self.withheld.is_empty() && self.waits_for_secrets(control, deadline).await? {
+            return Ok(());
         }
         self.acknowledged(control, deadline).await?;
         // Endpoints and routes of clusters and listeners that stay are in force before Envoy acknowledges them: its
@@ -183,31 +194,38 @@ impl Sidecar {
         }
     }
 
-    /// Waits until the sidecar waits: it has taken in its clusters, and they ask for the secrets that are withheld.
-    /// Until those come, Envoy does not even ask for listeners, so none of its ports is open.
+    /// Waits until it is clear whether the sidecar waits for the secrets that are withheld; says whether it does.
+    ///
+    /// Where a cluster names one, Envoy does not even ask for listeners until it comes; where only a listener does,
+    /// Envoy starts no worker. None of its ports is open in either case. Where nothing names one, nothing waits.
     async fn waits_for_secrets(
         &mut self,
         control: &ControlPlane,
         deadline: tokio::time::Instant,
-    ) -> Result<(), MeshError> {
+    ) -> Result<bool, MeshError> {
         loop {
-            let took_clusters = !control.pending(&self.node).iter().any(|kind| kind == "Cluster");
-            // The admin socket is there before anything is asked of the control plane.
-            if took_clusters && self.asks_for_withheld().await? {
-                // What it was told stays new to it: it takes it in once it has its secrets.
-                return Ok(());
+            let pending = control.pending(&self.node);
+            // The admin socket is there before anything is asked of the control plane. Looked at after what is pending:
+            // whatever was acknowledged by then has asked for its secrets by now.
+            if !pending.iter().any(|kind| kind == "Cluster") {
+                let warming = self.admin.secrets().await?.warming;
+                if self.withheld.iter().any(|name| warming.contains(name)) {
+                    return Ok(true);
+                }
+                if pending.is_empty() {
+                    return Ok(false);
+                }
             }
             if tokio::time::Instant::now() > deadline {
-                return Err(self.not_in_force(format!("it to ask for the secrets {:?}", self.withheld)));
+                return Err(self.not_in_force(format!(
+                    "it to ask for the secrets {:?}, or to acknowledge {}",
+                    self.withheld,
+                    pending.join(", ")
+                )));
             }
             self.process.check_alive()?;
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-    }
-
-    async fn asks_for_withheld(&self) -> Result<bool, AdminError> {
-        let warming = self.admin.secrets().await?.warming;
-        Ok(self.withheld.iter().all(|name| warming.contains(name)))
     }
 
     /// Secrets it uses in an older version than it was told: an acknowledged secret is not yet one in use.

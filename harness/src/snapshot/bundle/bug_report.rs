@@ -25,7 +25,6 @@ pub(super) fn read(
     found: &mut Mixed,
 ) -> Result<(), BundleError> {
     let mut seen = Vec::new();
-    let mut entries = 0;
     let mut archive = tar::Archive::new(GzDecoder::new(file));
     let ended = |error: &io::Error, entries: usize| match error.kind() {
         io::ErrorKind::UnexpectedEof => BundleError::Half {
@@ -37,9 +36,9 @@ pub(super) fn read(
             why: "it is compressed with gzip, and no tar archive",
         },
     };
-    for entry in archive.entries().map_err(|error| ended(&error, 0))? {
+    let all = archive.entries().map_err(|error| ended(&error, 0))?;
+    for (entries, entry) in all.enumerate() {
         let mut entry = entry.map_err(|error| ended(&error, entries))?;
-        entries += 1;
         let inside = entry.path().map_err(|error| ended(&error, entries))?.into_owned();
         let folder = inside
             .parent()

@@ -262,18 +262,16 @@ impl Pseudonyms {
 
     /// Labels of an organisation bear its domain.
     fn hide_label_keys(&self, labels: &mut Map<String, Value>) {
-        let own = |key: &str| {
-            let domain = key.split_once('/').map(|(domain, _)| domain);
-            domain.is_some_and(|it| {
-                !["istio.io", "k8s.io", "kubernetes.io", "helm.sh"]
-                    .iter()
-                    .any(|known| it.ends_with(known))
-            })
+        let own = |domain: &str| {
+            let is_of = |known: &str| domain == known || domain.ends_with(&format!(".{known}"));
+            !["istio", "istio.io", "k8s.io", "kubernetes.io", "helm.sh"]
+                .into_iter()
+                .any(is_of)
         };
         let hidden: Vec<(String, Value)> = std::mem::take(labels)
             .into_iter()
             .map(|(key, value)| match key.split_once('/') {
-                Some((domain, name)) if own(&key) => (format!("{}/{name}", self.hash(domain)), value),
+                Some((domain, name)) if own(domain) => (format!("{}/{name}", self.hash(domain)), value),
                 _ => (key, value),
             })
             .collect();
