@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use meshproof::chaos::{ChaosError, ToolsMissing};
+use meshproof::cluster::ClusterError;
 use meshproof::envoy::binary::{OverrideError, ProvisionError};
 use meshproof::kubernetes::KubernetesError;
 use meshproof::mesh::MeshError;
@@ -89,6 +90,13 @@ fn of_error(error: &anyhow::Error) -> u8 {
             error.downcast_ref::<RunError>(),
             Some(RunError::NoSuchCall { .. })
         );
+    if let Some(cluster) = error.downcast_ref::<ClusterError>() {
+        return match cluster {
+            it if it.is_usage() => 2,
+            it if it.is_machine() => 3,
+            _ => 4,
+        };
+    }
     let cluster = error.downcast_ref::<KubernetesError>();
     match (provision, mesh) {
         (Some(ProvisionError::Interrupted), _) => 130,

@@ -4,6 +4,7 @@ mod bench;
 mod chaos;
 mod claims;
 mod clean;
+mod cluster;
 mod colour;
 mod compare;
 mod exit;
@@ -55,6 +56,8 @@ enum Command {
     Explore(explore::Explore),
     /// Read logs of proxies, and say which mTLS failures they tell of
     Logs(logs::Logs),
+    /// Make clusters of kind with Istio in them, list and remove them
+    Cluster(cluster::Cluster),
     /// List the Istio releases, and what each runs on
     Releases(releases::Releases),
     /// Break part of a large mesh, and see how long it takes until an alert says so
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Logs(command) => command.run(),
+        Command::Cluster(command) => command.run(),
         Command::Releases(command) => command.run(),
         Command::Chaos(command) => command.run(),
         Command::Setup(command) => command.run(),

@@ -47,7 +47,7 @@ pub struct MinorRelease {
 }
 
 /// A node image of kind.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeImage {
     /// The Kubernetes release in it.

@@ -1,6 +1,7 @@
 //! Talking to an API server: a [`Context`] is opened by its name, never by default, and everything asked of it is bounded in
 //! time and fails with a [`KubernetesError`] that says what to do.
 
+mod apply;
 mod context;
 mod error;
 mod kubeconfig;

@@ -46,6 +46,19 @@ pub struct Issued {
     pub fingerprint: String,
 }
 
+/// A certificate authority as istiod takes it from the Secret `cacerts`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PluggedIn {
+    /// The intermediate that istiod signs with, PEM: `ca-cert.pem`.
+    pub certificate: String,
+    /// Its key: `ca-key.pem`.
+    pub private_key: PrivateKey,
+    /// The root, PEM: `root-cert.pem`.
+    pub root: String,
+    /// From the intermediate to the root, PEM: `cert-chain.pem`.
+    pub chain: String,
+}
+
 /// Why no certificate could be minted.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
@@ -141,6 +154,24 @@ impl Authority {
             trust_bundle: bundle.concat(),
             serial: leaf.serial,
             fingerprint: leaf.fingerprint,
+        })
+    }
+
+    /// The root of this name and its intermediate, to be plugged into istiod.
+    ///
+    /// # Errors
+    ///
+    /// When the system cannot make keys.
+    pub fn plugged_in(&mut self, name: &RootName) -> Result<PluggedIn, PkiError> {
+        let now = OffsetDateTime::now_utc();
+        let authority = self.root(name)?;
+        let certificate = authority.intermediate_certificate(Validity::Current, now)?;
+        let root = authority.root_certificate(Validity::Current, now)?;
+        Ok(PluggedIn {
+            private_key: authority.intermediate_key(),
+            chain: [certificate.as_str(), &root].concat(),
+            certificate,
+            root,
         })
     }
 

@@ -8,7 +8,7 @@ use rcgen::{
 use time::OffsetDateTime;
 
 use super::lifetime::Lifetime;
-use super::{PkiError, RootName, Validity};
+use super::{PkiError, PrivateKey, RootName, Validity};
 
 /// A root, its intermediate and the certificates that speak for them.
 ///
@@ -41,6 +41,11 @@ impl RootAuthority {
     /// The issuer of intermediates.
     pub(super) fn root(&self) -> Issuer<'_, &KeyPair> {
         self.root.issuer()
+    }
+
+    /// What whoever takes the intermediate's place signs with.
+    pub(super) fn intermediate_key(&self) -> PrivateKey {
+        PrivateKey::new(self.intermediate.key.serialize_pem())
     }
 
     /// The root's certificate, PEM.

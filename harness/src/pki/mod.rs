@@ -10,7 +10,7 @@ mod lifetime;
 mod private_key;
 mod revocation;
 
-pub use authority::{Authority, Issued, PkiError};
+pub use authority::{Authority, Issued, PkiError, PluggedIn};
 pub use credentials::{
     Credentials, LeafKey, LeafUsage, Revocation, RootName, Supply, Validity, WorkloadCredentials,
 };
