@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
     ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
-    ("cluster", &["istio", "snapshot"]),
+    ("cluster", &["istio", "kubernetes", "pki", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
     (
         "envoy",
