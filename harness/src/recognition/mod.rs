@@ -7,6 +7,7 @@
 mod judge;
 mod table;
 mod unseen;
+mod volume;
 
 use serde::Serialize;
 
@@ -18,6 +19,7 @@ use crate::scenario::verdict::{CallResult, ScenarioResult};
 pub use judge::Told;
 pub use table::{Row, Table, Totals};
 pub use unseen::UnseenError;
+pub use volume::Volume;
 
 use unseen::Unseen;
 
@@ -93,6 +95,9 @@ pub fn recognise(patterns: &'static Patterns, results: &[ScenarioResult]) -> Res
                 let it = owed.remove(place);
                 table.unseen.push(format!("{}: {}", it.call, it.why));
                 recognised.told = [Told::Unseen; 3];
+            }
+            if recognised.told == [Told::Silent; 3] {
+                table.volume.add(&call.logs);
             }
             table.add(&result.scenario, recognised);
         }

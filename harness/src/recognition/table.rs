@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::outcome::{OutcomeId, Side};
 
 use super::judge::Told;
+use super::volume::Volume;
 use super::{Recognised, Shown};
 
 /// What logs tell of the calls of a run.
@@ -22,6 +23,8 @@ pub struct Table {
     pub unseen: Vec<String>,
     /// Calls that are listed as told of by no proxy (`manifests/logs/unseen.yaml`), and are told of or do not exist.
     pub stale: Vec<String>,
+    /// What healthy calls cost.
+    pub volume: Volume,
 }
 
 /// The calls of one scenario with one outcome.
@@ -185,6 +188,9 @@ impl Table {
                 text,
                 "{no_proxy} calls were seen by no proxy, so no log can tell of them"
             );
+        }
+        if self.volume.calls > 0 {
+            let _ = writeln!(text, "{}", self.volume.text());
         }
         for call in &self.unseen {
             let _ = writeln!(text, "no proxy tells of {call}");

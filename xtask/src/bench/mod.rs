@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: what things take, as ratios to what they must take.
 
 mod local;
+mod logs;
+mod pinned;
 mod predict;
 mod preflight;
 
@@ -20,6 +22,8 @@ pub(crate) struct Bench {
 enum What {
     /// Scenarios on the local tier, against their floor
     Local(local::Local),
+    /// Reading logs
+    Logs(logs::Logs),
     /// Predictions of all calls of a large mesh
     Predict(predict::Predict),
     /// An audit of a large mesh in which nothing is wrong
@@ -30,6 +34,7 @@ impl Bench {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         match self.what {
             What::Local(command) => command.run(),
+            What::Logs(command) => command.run(),
             What::Predict(command) => command.run(),
             What::Preflight(command) => command.run(),
         }

@@ -81,5 +81,5 @@ fn as_json(table: &Table, not_run: &[(&str, &str)]) -> serde_json::Value {
         .iter()
         .map(|(scenario, reason)| json!({"scenario": scenario, "reason": reason}))
         .collect();
-    json!({"right": table.is_right(), "totals": totals, "rows": table.rows, "wrong": table.wrong, "unseen": table.unseen, "stale": table.stale, "notRun": not_run})
+    json!({"right": table.is_right(), "totals": totals, "rows": table.rows, "wrong": table.wrong, "unseen": table.unseen, "stale": table.stale, "volume": table.volume, "notRun": not_run})
 }
