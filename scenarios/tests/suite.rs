@@ -272,7 +272,7 @@ fn loses_its_causes(phase: &Phase) -> bool {
         phase.manifests.len(),
         phase.apply.len(),
         phase.inject.len(),
-        phase.rotate.len(),
+        phase.rotate.iter().flatten().count(),
     ];
     expects_a_refusal(phase) && done.iter().any(|done| *done > 0)
 }

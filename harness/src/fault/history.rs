@@ -99,7 +99,7 @@ impl History {
 }
 
 impl Targets {
-    fn resolve<'a>(
+    pub(super) fn resolve<'a>(
         written: Option<&OneOrMany<String>>,
         known: impl IntoIterator<Item = &'a WorkloadName>,
     ) -> Result<Self, ReferenceError> {

@@ -39,7 +39,7 @@ pub use parameters::{
     ExtendedKeyUsage, LeafFault, LeafKeyFault, MissingSecret, PortFault, Purpose, RootFault, SanReplace,
     SanSuffix, Secret, TlsLimitsFault, TrustDomain, WideFault,
 };
-pub use rotation::{ReissueIntermediate, ReissueLeaf, RootStep, Rotation};
+pub use rotation::{NewRoot, ReissueIntermediate, ReissueLeaf, RootStep, Rotation};
 pub use tls_limits::{CipherSuite, KeyExchangeGroup, TlsLimits, TlsVersion};
 
 #[cfg(test)]

@@ -195,6 +195,6 @@ pub(super) fn everybody() -> OneOrMany<String> {
     OneOrMany::from("*".to_owned())
 }
 
-fn mesh_root() -> String {
+pub(super) fn mesh_root() -> String {
     RootName::MESH.to_owned()
 }

@@ -132,6 +132,15 @@ impl Replay {
 
     pub(super) fn rotate(&mut self, step: &Rotation, targets: &Targets) {
         match step {
+            Rotation::Root(_) => {
+                let all: Vec<WorkloadName> = self.healthy.keys().cloned().collect();
+                for step in step.steps(&all) {
+                    // They name whom they were made for.
+                    if let Ok(targets) = Targets::resolve(step.workload(), &all) {
+                        self.rotate(&step, &targets);
+                    }
+                }
+            }
             Rotation::Trust(added) => {
                 let root = RootName(added.root.clone());
                 let roots = &mut self.conditions.credentials.roots;

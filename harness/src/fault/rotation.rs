@@ -5,7 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::parameters::everybody;
+use super::parameters::{everybody, mesh_root};
+use crate::call::WorkloadName;
 use crate::one_or_many::OneOrMany;
 
 /// One step of a rotation. Steps are applied in the order written, and the order matters: leaves of a root that is
@@ -25,6 +26,22 @@ pub enum Rotation {
     /// gets when a CA is replaced without overlap. Workloads that were cut over and those that were not refuse
     /// each other.
     Cutover(Cutover),
+    /// Replaces the mesh's root by another: all of the steps above that this takes, in the right order or in none.
+    Root(NewRoot),
+}
+
+/// Parameters of `root`.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRoot {
+    /// The root from now on; it is made if there is none of this name.
+    pub to: String,
+    /// The root until now.
+    #[serde(default = "mesh_root")]
+    pub from: String,
+    /// With overlap everybody trusts both before anybody holds a leaf of the new one, and everybody holds one before the
+    /// old one is retired: `trust`, `leaf`, `retire`. Without, workload by workload is cut over.
+    pub overlap: bool,
 }
 
 /// Parameters of `trust` and `retire`.
@@ -71,6 +88,32 @@ pub struct Cutover {
 }
 
 impl Rotation {
+    /// The steps it is made of, each of which comes into force before the next, in a mesh of these workloads.
+    #[must_use]
+    pub fn steps<'a>(&self, workloads: impl IntoIterator<Item = &'a WorkloadName>) -> Vec<Self> {
+        let Self::Root(NewRoot { to, from, overlap }) = self else {
+            return vec![self.clone()];
+        };
+        if !overlap {
+            let cut_over = |workload: &WorkloadName| {
+                Self::Cutover(Cutover {
+                    workload: OneOrMany::from(workload.to_string()),
+                    root: to.clone(),
+                })
+            };
+            return workloads.into_iter().map(cut_over).collect();
+        }
+        let leaf = ReissueLeaf {
+            workload: everybody(),
+            root: Some(to.clone()),
+        };
+        vec![
+            Self::Trust(RootStep { root: to.clone() }),
+            Self::Leaf(leaf),
+            Self::Retire(RootStep { root: from.clone() }),
+        ]
+    }
+
     /// The workloads it is about, as written; `None` where it concerns every bundle.
     #[must_use]
     pub const fn workload(&self) -> Option<&OneOrMany<String>> {
@@ -78,7 +121,7 @@ impl Rotation {
             Self::Leaf(step) => Some(&step.workload),
             Self::Intermediate(step) => Some(&step.workload),
             Self::Cutover(step) => Some(&step.workload),
-            Self::Trust(_) | Self::Retire(_) => None,
+            Self::Trust(_) | Self::Retire(_) | Self::Root(_) => None,
         }
     }
 }
@@ -89,6 +132,10 @@ impl fmt::Display for Rotation {
         let (what, workload, root) = match self {
             Self::Trust(step) => return write!(f, "bundles: add root {}", step.root),
             Self::Retire(step) => return write!(f, "bundles: drop root {}", step.root),
+            Self::Root(step) if step.overlap => {
+                return write!(f, "root {} to {}, with overlap", step.from, step.to);
+            }
+            Self::Root(step) => return write!(f, "root {} to {}, without overlap", step.from, step.to),
             Self::Cutover(step) => ("bundles and leaves", &step.workload, Some(&step.root)),
             Self::Leaf(step) => ("leaves", &step.workload, step.root.as_ref()),
             Self::Intermediate(step) => ("intermediates", &step.workload, step.root.as_ref()),

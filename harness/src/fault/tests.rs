@@ -323,3 +323,47 @@ fn a_leaf_that_expires_while_in_use_is_current_until_time_has_passed() {
         ]
     );
 }
+
+#[test]
+fn a_root_is_replaced_by_the_steps_that_it_stands_for() {
+    let names: Vec<WorkloadName> = identities().into_keys().collect();
+    let steps = |text: &str| {
+        let rotation: Rotation = serde_saphyr::from_str(text).unwrap();
+        rotation
+            .steps(&names)
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        steps("root: {to: second, overlap: true}"),
+        [
+            "bundles: add root second",
+            "leaves of everybody, from root second",
+            "bundles: drop root mesh"
+        ]
+    );
+    assert_eq!(
+        steps("root: {to: second, overlap: false}"),
+        [
+            "bundles and leaves of payments/checkout, from root second",
+            "bundles and leaves of payments/payment, from root second"
+        ]
+    );
+    for (at_once, written_out) in [
+        (
+            "- root: {to: second, overlap: true}",
+            "- trust: {root: second}\n- leaf: {root: second}\n- retire: {root: mesh}",
+        ),
+        (
+            "- root: {to: second, overlap: false}",
+            "- cutover: {root: second}",
+        ),
+    ] {
+        assert_eq!(
+            payment_after(&yaml(at_once)),
+            payment_after(&yaml(written_out)),
+            "{at_once}"
+        );
+    }
+}

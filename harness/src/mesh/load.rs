@@ -14,9 +14,10 @@ use crate::probe::evidence::{Caller, Connect, Ended};
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Tally {
-    /// Requests that were under way while the mesh was being brought into the state.
+    /// Requests that were under way while the mesh was being brought into the state, and those that may have used
+    /// connections from before.
     pub changing: Requests,
-    /// Requests begun and ended while the state was in force and nothing was being done.
+    /// Requests begun and ended while the state was in force and nothing was being done, over connections made in it.
     pub in_force: Requests,
 }
 

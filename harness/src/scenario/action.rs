@@ -1,5 +1,6 @@
 //! What a phase does, in steps that come into force one after the other.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::{Causes, Phase, Scenario, expects_a_refusal};
@@ -7,7 +8,7 @@ use crate::fault::{Fault, Rotation};
 use crate::one_or_many::OneOrMany;
 
 /// Something a phase does that comes into force at once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Action<'a> {
     /// Changes of objects, together.
     Change(&'a Phase),
@@ -17,8 +18,8 @@ pub(super) enum Action<'a> {
     Inject(&'a [Fault]),
     /// Certificates that were injected to end soon do.
     Elapse,
-    /// One step of a rotation.
-    Rotate(&'a Rotation),
+    /// A rotation, or one step of it.
+    Rotate(Cow<'a, Rotation>),
 }
 
 impl fmt::Display for Action<'_> {
@@ -58,7 +59,8 @@ pub(super) fn actions(scenario: &Scenario, index: usize, causes: Causes) -> Vec<
         }
     }
     if whole {
-        actions.extend(phase.rotate.iter().map(Action::Rotate));
+        let written = phase.rotate.iter().flatten();
+        actions.extend(written.map(|step| Action::Rotate(Cow::Borrowed(step))));
     }
     actions
 }

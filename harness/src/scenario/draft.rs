@@ -70,7 +70,7 @@ impl PhaseDraft {
             apply: Entries::of(&phase["apply"]),
             heal: Entries::of(&phase["heal"]),
             inject: Entries::of(&phase["inject"]),
-            rotate: Entries::of(&phase["rotate"]),
+            rotate: Entries::one_or_many(&phase["rotate"]),
             expect: Entries::of(&phase["expect"]),
         }
     }
@@ -83,6 +83,14 @@ impl PhaseDraft {
 }
 
 impl<T: DeserializeOwned> Entries<T> {
+    /// Of a value that may stand alone or in a list.
+    fn one_or_many(given: &Value) -> Self {
+        match given {
+            Value::Object(_) => Self::of(&Value::Array(vec![given.clone()])),
+            other => Self::of(other),
+        }
+    }
+
     fn of(list: &Value) -> Self {
         let one = std::slice::from_ref(list);
         let (items, absent) = match list {

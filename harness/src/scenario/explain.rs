@@ -111,7 +111,7 @@ pub(crate) fn actions(phase: &Phase) -> Vec<String> {
     for fault in &phase.inject {
         line("break", &broken(fault));
     }
-    for step in &phase.rotate {
+    for step in phase.rotate.iter().flatten() {
         line("rotate", &step.to_string());
     }
     match phase.connections {

@@ -99,9 +99,9 @@ pub struct Phase {
     /// Faults to inject.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inject: Vec<Fault>,
-    /// Certificates to renew, step by step.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rotate: Vec<Rotation>,
+    /// Certificates to renew: one step, or a list of steps that come into force one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate: Option<OneOrMany<Rotation>>,
     /// What calls share with those before them. Sharing hides faults; that is what it is for here.
     #[serde(default)]
     pub connections: Connections,

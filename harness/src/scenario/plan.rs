@@ -40,7 +40,7 @@ pub struct PlannedCall {
 /// # Errors
 /// None for a scenario that was loaded, but for an unknown `only`.
 pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>, RunError> {
-    let mut state = State::start(scenario, options.istio.as_ref())?
+    let mut state = State::start(scenario, options.releases.istio.as_ref())?
         .with_sidecars_of(releases::of_sidecars(scenario, options)?);
     let mut phases = Vec::new();
     let mut ids = Vec::new();
@@ -51,9 +51,12 @@ pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>,
             states.push(("before".to_owned(), state.clone()));
         }
         for action in actions(scenario, index, options.causes) {
-            state.take(scenario, index, options.causes, action)?;
-            if under_load {
-                states.push((action.to_string(), state.clone()));
+            for step in state.in_steps(action) {
+                let name = step.to_string();
+                state.take(scenario, index, options.causes, step)?;
+                if under_load {
+                    states.push((name, state.clone()));
+                }
             }
         }
         let predicted = |state: &State, call: &Call| match beyond_the_rules(scenario) {

@@ -1,5 +1,6 @@
 //! The state of the mesh from phase to phase: objects, topology, and what was done to its certificates.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -113,6 +114,20 @@ impl State {
         Ok(())
     }
 
+    /// What an action is made of in this state: a rotation of several steps of these, anything else of itself.
+    pub(super) fn in_steps<'a>(&self, action: Action<'a>) -> Vec<Action<'a>> {
+        let Action::Rotate(rotation) = action else {
+            return vec![action];
+        };
+        let workloads = self.topology.workloads.values();
+        let of_mesh = workloads.filter(|workload| workload.has_sidecar());
+        let steps = rotation.steps(of_mesh.map(|workload| &workload.name));
+        steps
+            .into_iter()
+            .map(|step| Action::Rotate(Cow::Owned(step)))
+            .collect()
+    }
+
     /// Takes one of the [`actions`] of a phase.
     pub(super) fn take(
         &mut self,
@@ -132,7 +147,7 @@ impl State {
                 }
             }
             Action::Elapse => self.history.elapse(),
-            Action::Rotate(step) => self.rotate(step)?,
+            Action::Rotate(step) => self.rotate(&step)?,
         }
         Ok(())
     }

@@ -156,6 +156,7 @@ async fn requests(
     tallies: Arc<watch::Sender<Vec<Tally>>>,
     now: watch::Receiver<Now>,
 ) -> Result<(), DialError> {
+    let mut rid_of_the_old = None;
     for number in 0_u64.. {
         let began = *now.borrow();
         if began.over {
@@ -171,22 +172,37 @@ async fn requests(
         };
         let caller = dial::plaintext(&dial).await?;
         let ended = *now.borrow();
-        tallies.send_modify(|tallies| group(tallies, began, ended).count(caller));
+        let is_rid = rid_of_the_old == Some(ended.state);
+        tallies.send_modify(|tallies| group(tallies, began, ended, is_rid).count(caller));
+        if held_throughout(began, ended) {
+            rid_of_the_old = Some(ended.state);
+        }
     }
     Ok(())
 }
 
-/// Where a request counts: a change that came in between may have moved it.
-fn group(tallies: &mut Vec<Tally>, began: Now, ended: Now) -> &mut Requests {
+/// Where a request counts: a change that came in between may have moved it. So may a connection from before, if the
+/// caller is not rid of those.
+///
+/// When one connection of a pool fails, Envoy fails every request that waits for one
+/// (`ConnPoolImplBase::purgePendingStreams`). Connections that were being made for these come up, wait, and are taken
+/// by requests that come later. There are no more of them than callers, and Envoy prefers them to new ones, so
+/// the first request that each caller begins in a state may be about the state before.
+fn group(tallies: &mut Vec<Tally>, began: Now, ended: Now, is_rid_of_the_old: bool) -> &mut Requests {
     if tallies.len() <= ended.state {
         tallies.resize_with(ended.state + 1, Tally::default);
     }
     let tally = &mut tallies[ended.state];
-    if began.state == ended.state && began.in_force && ended.in_force {
+    if is_rid_of_the_old && held_throughout(began, ended) {
         &mut tally.in_force
     } else {
         &mut tally.changing
     }
+}
+
+/// Whether one state was in force from the beginning of a request to its end.
+fn held_throughout(began: Now, ended: Now) -> bool {
+    began.state == ended.state && began.in_force && ended.in_force
 }
 
 #[cfg(test)]
@@ -195,26 +211,27 @@ mod tests {
     use crate::probe::evidence::Caller;
 
     #[test]
-    fn a_request_counts_for_a_state_only_if_nothing_changed_meanwhile() {
+    fn a_request_counts_for_a_state_only_if_nothing_of_another_took_part() {
         let now = |state, in_force| Now {
             state,
             in_force,
             over: false,
         };
         let mut tallies = vec![Tally::default()];
-        for (began, ended) in [
-            (now(0, true), now(0, true)),
-            (now(0, true), now(1, false)),
-            (now(1, false), now(1, true)),
-            (now(1, true), now(1, true)),
-            (now(1, true), now(2, true)),
+        for (began, ended, is_rid) in [
+            (now(0, true), now(0, true), true),
+            (now(0, true), now(1, false), true),
+            (now(1, false), now(1, true), true),
+            (now(1, true), now(1, true), false),
+            (now(1, true), now(1, true), true),
+            (now(1, true), now(2, true), true),
         ] {
-            group(&mut tallies, began, ended).count(Caller::default());
+            group(&mut tallies, began, ended, is_rid).count(Caller::default());
         }
         let made: Vec<_> = tallies
             .iter()
             .map(|tally| (tally.changing.made, tally.in_force.made))
             .collect();
-        assert_eq!(made, [(0, 1), (2, 1), (1, 0)]);
+        assert_eq!(made, [(0, 1), (3, 1), (1, 0)]);
     }
 }
