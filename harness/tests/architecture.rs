@@ -63,7 +63,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
-            "audit", "call", "claims", "envoy", "fault", "istio", "outcome", "probe", "scenario", "symptom",
+            "audit", "call", "claims", "envoy", "fault", "istio", "mesh", "outcome", "probe", "scenario",
+            "symptom",
         ],
     ),
     (

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use meshproof::call::WorkloadName;
 use meshproof::mesh::Tier;
 use meshproof::pki::{Validity, WorkloadCredentials};
+use meshproof::scenario::verdict::ReleaseOverrides;
 use meshproof::scenario::{Causes, Options, Scenario, State, explain, load, plan, reproduce};
 
 fn scenario() -> Scenario {
@@ -83,8 +84,11 @@ fn releases_given_from_outside_replace_those_that_pods_pin() {
     let root = root();
     let scenario = load(&root.join("scenarios/skew-1.24.0.yaml"), &root).unwrap();
     let options = Options {
-        client: Some("1.29.0".parse().unwrap()),
-        server: Some("1.31.1".parse().unwrap()),
+        releases: ReleaseOverrides {
+            client: Some("1.29.0".parse().unwrap()),
+            server: Some("1.31.1".parse().unwrap()),
+            ..ReleaseOverrides::NONE
+        },
         ..Options::on(Tier::Local)
     };
     for phase in plan(&scenario, &options).unwrap() {

@@ -17,6 +17,7 @@ mod predict;
 mod preflight;
 mod release;
 mod releases;
+mod report;
 mod scenario;
 mod setup;
 mod snapshot;
@@ -50,6 +51,8 @@ enum Command {
     Claims(claims::Claims),
     /// Show what differs between two runs
     Compare(compare::Compare),
+    /// Merge shards and runs into reports
+    Report(report::Report),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Hold predictions against real proxies in random small meshes
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Snapshot(command) => command.run(),
         Command::Claims(command) => command.run(),
         Command::Compare(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Logs(command) => command.run(),

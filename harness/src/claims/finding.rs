@@ -179,7 +179,7 @@ mod tests {
     use super::super::claim::{Document, Verdict as IsSo};
     use super::*;
     use crate::mesh::Tier;
-    use crate::scenario::verdict::{CallResult, UndecidedClaim};
+    use crate::scenario::verdict::{CallResult, ReleaseOverrides, UndecidedClaim};
 
     fn claim() -> Claim {
         let piece = |phase: &str, shows| Piece {
@@ -216,6 +216,7 @@ mod tests {
             name: (*name).to_owned(),
             verdict: Verdict::Held,
             faults: Vec::new(),
+            policies: Vec::new(),
             loads: Vec::new(),
             calls: vec![call()],
             millis: 1.0,
@@ -225,6 +226,8 @@ mod tests {
             tier: Tier::Local,
             verdict,
             reason: (verdict == Verdict::NotRun).then(|| "no such tier".to_owned()),
+            releases: ReleaseOverrides::NONE,
+            without_faults: false,
             components: Vec::new(),
             undecided_claims: Vec::new(),
             phases: phases.iter().map(phase).collect(),

@@ -7,7 +7,8 @@ use semver::Version;
 use super::{Between, incident, least, reproduction, state_at};
 use crate::audit::{Baseline, Input, Report, audit};
 use crate::mesh::Tier;
-use crate::scenario::{Options, load, predict_only, verdict::Verdict};
+use crate::scenario::verdict::{ReleaseOverrides, Verdict};
+use crate::scenario::{Options, load, predict_only};
 use crate::snapshot::{Mixed, Snapshot};
 
 const MESH: &str = concat!(
@@ -125,7 +126,10 @@ spec: {hosts: [server], http: [{route: [{destination: {host: server, subset: all
         });
         for release in [&report.current, &report.target] {
             let options = Options {
-                istio: Some(release.clone()),
+                releases: ReleaseOverrides {
+                    istio: Some(release.clone()),
+                    ..ReleaseOverrides::NONE
+                },
                 ..Options::on(Tier::Local)
             };
             let result = predict_only(&scenario, &options).unwrap();

@@ -160,7 +160,7 @@ fn undecided_claims(claims: &[UndecidedClaim]) -> String {
     lines.collect()
 }
 
-fn expected(expected: &Expected) -> String {
+pub(super) fn expected(expected: &Expected) -> String {
     let mut outcome = Outcome::of(expected.outcome);
     outcome.side = expected.side;
     outcome.candidates.clone_from(&expected.candidates);
@@ -175,7 +175,7 @@ pub(super) fn undecided(outcome: &Outcome) -> String {
 }
 
 /// Both ends' evidence, a line each piece.
-fn evidence(evidence: &Evidence) -> Vec<String> {
+pub(super) fn evidence(evidence: &Evidence) -> Vec<String> {
     let mut lines = vec![format!("caller     {}", json(&evidence.caller))];
     for (end, proxy) in [
         ("client", &evidence.client_proxy),

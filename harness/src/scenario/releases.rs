@@ -18,11 +18,11 @@ pub(super) fn of_sidecars(
     scenario: &Scenario,
     options: &Options,
 ) -> Result<BTreeMap<WorkloadName, Version>, RunError> {
-    if options.client.is_none() && options.server.is_none() {
+    if options.releases.client.is_none() && options.releases.server.is_none() {
         return Ok(BTreeMap::new());
     }
     let mut surplus_of_calls: BTreeMap<WorkloadName, i64> = BTreeMap::new();
-    let mut state = State::start(scenario, options.istio.as_ref())?;
+    let mut state = State::start(scenario, options.releases.istio.as_ref())?;
     for (index, phase) in scenario.file.spec.phases.iter().enumerate() {
         state.advance(scenario, index, Causes::Present)?;
         let prefix = scenario.id_prefix(index);
@@ -37,9 +37,9 @@ pub(super) fn of_sidecars(
     }
     let given = surplus_of_calls.into_iter().filter_map(|(name, surplus)| {
         let release = if surplus > 0 {
-            &options.client
+            &options.releases.client
         } else {
-            &options.server
+            &options.releases.server
         };
         Some((name, release.clone()?))
     });

@@ -10,13 +10,15 @@ use semver::Version;
 use super::plan::{PlannedCall, PlannedPhase, plan};
 use super::under_load;
 use super::verdict::{
-    CallResult, LoadResult, PhaseResult, ScenarioResult, UndecidedClaim, Verdict, judge, worst,
+    CallResult, LoadResult, PhaseResult, ReleaseOverrides, ScenarioResult, UndecidedClaim, Verdict, judge,
+    worst,
 };
 use super::{Causes, ExpandError, ExpectedCall, Scenario, StateError};
 use crate::envoy::binary::Provenance;
 use crate::mesh::{Component, Mesh, MeshError, Settings, Tier};
 use crate::outcome::OutcomeId;
 use crate::probe::{Evidence, classify};
+use crate::snapshot::{Object, Snapshot};
 
 /// How a scenario is run.
 #[derive(Clone, Debug)]
@@ -29,12 +31,8 @@ pub struct Options {
     pub causes: Causes,
     /// Make only the call with this id; phases before it are passed through.
     pub only: Option<String>,
-    /// The control plane's release in place of `spec.istio`.
-    pub istio: Option<Version>,
-    /// The release of the sidecars of workloads that mostly call, whatever they pin.
-    pub client: Option<Version>,
-    /// The release of the sidecars of workloads that are mostly called, whatever they pin.
-    pub server: Option<Version>,
+    /// The releases in place of those that the scenario names.
+    pub releases: ReleaseOverrides,
 }
 
 impl Options {
@@ -46,9 +44,7 @@ impl Options {
             replay: None,
             causes: Causes::Present,
             only: None,
-            istio: None,
-            client: None,
-            server: None,
+            releases: ReleaseOverrides::NONE,
         }
     }
 }
@@ -91,12 +87,7 @@ pub fn reproduce(scenario: &Scenario, options: &Options) -> String {
         Some(folder) => command.push_str(&format!(" --on '{}={}'", Tier::Replay, folder.display())),
         None => command.push_str(&format!(" --on {}", options.tier)),
     }
-    let releases = [
-        ("istio", &options.istio),
-        ("client", &options.client),
-        ("server", &options.server),
-    ];
-    for (flag, release) in releases {
+    for (flag, release) in options.releases.named() {
         if let Some(release) = release {
             command.push_str(&format!(" --{flag} {release}"));
         }
@@ -174,6 +165,8 @@ pub async fn run(
                 .map(|phase| phase.verdict),
         ),
         reason: None,
+        releases: options.releases.clone(),
+        without_faults: options.causes == Causes::LeftOut,
         undecided_claims: undecided_claims(scenario, &components),
         components,
         phases,
@@ -198,6 +191,8 @@ pub fn predict_only(scenario: &Scenario, options: &Options) -> Result<ScenarioRe
         tier: options.tier,
         verdict: worst(phases.iter().map(|phase| phase.verdict)),
         reason: None,
+        releases: options.releases.clone(),
+        without_faults: options.causes == Causes::LeftOut,
         components: Vec::new(),
         undecided_claims: Vec::new(),
         phases,
@@ -215,6 +210,8 @@ pub fn not_run(scenario: &Scenario, options: &Options, reason: String) -> Scenar
         tier: options.tier,
         verdict: Verdict::NotRun,
         reason: Some(reason),
+        releases: options.releases.clone(),
+        without_faults: options.causes == Causes::LeftOut,
         components: Vec::new(),
         undecided_claims: Vec::new(),
         phases: Vec::new(),
@@ -227,6 +224,7 @@ pub fn not_run(scenario: &Scenario, options: &Options, reason: String) -> Scenar
 async fn run_phase(mesh: &mut dyn Mesh, planned: PlannedPhase) -> Result<PhaseResult, RunError> {
     let started = Instant::now();
     let topology = Arc::clone(&planned.desired.topology);
+    let policies = policies(&planned.desired.snapshot);
     let loads = match planned.load {
         Some(load) => under_load::run(mesh, load, planned.desired).await?,
         None => {
@@ -253,6 +251,7 @@ async fn run_phase(mesh: &mut dyn Mesh, planned: PlannedPhase) -> Result<PhaseRe
         name: planned.name,
         verdict: verdict_on(&calls, &loads),
         faults: planned.faults,
+        policies,
         loads,
         calls,
         millis: millis(started),
@@ -266,6 +265,7 @@ fn verdict_on(calls: &[CallResult], loads: &[LoadResult]) -> Verdict {
 
 fn predicted_phase(planned: PlannedPhase) -> PhaseResult {
     let domain = planned.desired.topology.mesh.cluster_domain.clone();
+    let policies = policies(&planned.desired.snapshot);
     let loads = planned.load.map(|load| under_load::predict_only(load, &domain));
     let loads = loads.unwrap_or_default();
     let calls: Vec<CallResult> = planned
@@ -286,10 +286,23 @@ fn predicted_phase(planned: PlannedPhase) -> PhaseResult {
         name: planned.name,
         verdict: verdict_on(&calls, &loads),
         faults: planned.faults,
+        policies,
         loads,
         calls,
         millis: 0.0,
     }
+}
+
+/// The objects that decide about mTLS, by their references.
+fn policies(snapshot: &Snapshot) -> Vec<String> {
+    let decides = |object: &Object| {
+        matches!(
+            object,
+            Object::PeerAuthentication(_) | Object::DestinationRule(_) | Object::VirtualService(_)
+        )
+    };
+    let objects = snapshot.objects().filter(|(_, stored)| decides(&stored.object));
+    objects.map(|(name, _)| name.to_string()).collect()
 }
 
 fn unobserved(planned: PlannedCall, cluster_domain: &str, evidence: Evidence) -> CallResult {

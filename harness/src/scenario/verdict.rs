@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::under_load::call_of;
@@ -59,6 +60,12 @@ pub struct ScenarioResult {
     /// Why it was not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The releases it was run with in place of those that the scenario names.
+    #[serde(default, skip_serializing_if = "ReleaseOverrides::is_none")]
+    pub releases: ReleaseOverrides,
+    /// Whether what it breaks was left out, so that it had to be falsified.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_faults: bool,
     /// Every proxy that took part, with its provenance.
     pub components: Vec<Component>,
     /// Claims of the source documents that this run bears on but cannot decide, with the reason.
@@ -73,6 +80,45 @@ pub struct ScenarioResult {
     /// Where logs and configuration were left, if they were kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<PathBuf>,
+}
+
+/// Releases in place of those that a scenario names.
+#[derive(Clone, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct ReleaseOverrides {
+    /// The control plane's, in place of `spec.istio`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub istio: Option<Version>,
+    /// Of the sidecars of workloads that mostly call, whatever they pin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Version>,
+    /// Of the sidecars of workloads that are mostly called, whatever they pin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Version>,
+}
+
+impl ReleaseOverrides {
+    /// The scenario as it is written.
+    pub const NONE: Self = Self {
+        istio: None,
+        client: None,
+        server: None,
+    };
+
+    /// Whether the scenario is run as it is written.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+
+    /// Each by the name of its flag.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, &Option<Version>); 3] {
+        [
+            ("istio", &self.istio),
+            ("client", &self.client),
+            ("server", &self.server),
+        ]
+    }
 }
 
 impl ScenarioResult {
@@ -138,6 +184,9 @@ pub struct PhaseResult {
     pub verdict: Verdict,
     /// Faults active in it.
     pub faults: Vec<String>,
+    /// The objects in it that decide about mTLS: `PeerAuthentication/payments/strict`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
     /// The loads that were held on its calls while it did what it does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loads: Vec<LoadResult>,

@@ -1,9 +1,11 @@
 //! What needs no proxy: the list, the check, the explanation.
 
-use meshproof::scenario::{Catalogue, Scenario, explain as explanation};
+use std::path::Path;
+
+use meshproof::scenario::{Catalogue, Scenario, explain as explanation, write_skeleton};
 
 use super::{Output, mistakes};
-use crate::exit::Exit;
+use crate::exit::{BadInput, Exit};
 use crate::output::outln;
 
 pub(super) fn list(catalogue: &Catalogue, output: Output) -> anyhow::Result<Exit> {
@@ -37,5 +39,16 @@ pub(super) fn lint(scenarios: &[Scenario], output: Output) -> anyhow::Result<Exi
 
 pub(super) fn explain(scenario: &Scenario) -> anyhow::Result<Exit> {
     outln!("{}", explanation(scenario).trim_end());
+    Ok(Exit::Held)
+}
+
+/// Writes a scenario to begin with, and says what to do next.
+pub(super) fn create(root: &Path, name: &str) -> anyhow::Result<Exit> {
+    let path = write_skeleton(root, name).map_err(|error| BadInput(error.to_string()))?;
+    let path = path.strip_prefix(root).unwrap_or(&path).display();
+    outln!("{path} is written. Edit it, then:");
+    outln!("  cargo xtask scenario --lint {name}");
+    outln!("  cargo xtask scenario {name}");
+    outln!("  UPDATE_CATALOGUE=1 cargo test -p meshproof catalogue_page");
     Ok(Exit::Held)
 }

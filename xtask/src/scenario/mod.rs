@@ -10,7 +10,7 @@ pub(crate) use runner::silently;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use meshproof::mesh::Tier;
 use meshproof::scenario::{Catalogue, load, workspace_root};
 use semver::Version;
@@ -21,14 +21,21 @@ use crate::release::release;
 
 /// Run scenarios, or list, check, and explain them.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(
+    after_help = "\
 Examples:
   cargo xtask scenario skew-1.24.0                    run one
   cargo xtask scenario --all                          run all, in parallel
   cargo xtask scenario skew-1.24.0 --without-faults   must be falsified: nothing is broken
   cargo xtask scenario --explain skew-1.24.0          what happens and why
-  cargo xtask scenario --list                         what there is")]
+  cargo xtask scenario --list                         what there is
+  cargo xtask scenario new my-incident                write one to begin with",
+    args_conflicts_with_subcommands = true
+)]
 pub(crate) struct Scenario {
+    #[command(subcommand)]
+    creation: Option<Creation>,
+
     /// Names of scenarios
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -110,6 +117,16 @@ pub(crate) struct Scenario {
     server: Option<Version>,
 }
 
+/// Making scenarios.
+#[derive(Clone, Debug, Subcommand)]
+enum Creation {
+    /// Write a scenario to begin with: it lints, it holds, and its comments say what to change
+    New {
+        /// Its name, and that of its file
+        name: String,
+    },
+}
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Output {
@@ -122,6 +139,9 @@ pub(crate) enum Output {
 impl Scenario {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+        if let Some(Creation::New { name }) = &self.creation {
+            return inspect::create(&root, name);
+        }
         let catalogue = Catalogue::load(&root)
             .with_context(|| format!("cannot read {}", root.join("scenarios").display()))?;
         if self.list {
@@ -134,7 +154,7 @@ impl Scenario {
         if self.lint {
             return inspect::lint(&scenarios, self.output);
         }
-        run::run(&self, &scenarios)
+        run::run(&self, &root, &scenarios)
     }
 
     /// The scenarios the command line names. Mistakes anywhere in what was chosen end the command.

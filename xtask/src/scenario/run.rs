@@ -1,11 +1,12 @@
 //! Running scenarios and printing what came of it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use meshproof::envoy::binary::Overrides;
 use meshproof::mesh::Settings;
-use meshproof::report::{self, Text};
-use meshproof::scenario::verdict::{ScenarioResult, Verdict};
+use meshproof::report::{self, Provenance, Text};
+use meshproof::scenario::verdict::{ReleaseOverrides, ScenarioResult, Verdict};
 use meshproof::scenario::{Causes, Options, Scenario, plan, predict_only};
 
 use super::printer::Printer;
@@ -13,7 +14,7 @@ use super::runner::Runner;
 use crate::colour::is_coloured;
 use crate::exit::{BadInput, Exit};
 
-pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
+pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
     let options = Options {
         tier: command.on.tier,
         replay: command.on.replay.clone(),
@@ -23,12 +24,18 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
             Causes::Present
         },
         only: command.only.clone(),
-        istio: command.istio.clone(),
-        client: command.client.clone(),
-        server: command.server.clone(),
+        releases: ReleaseOverrides {
+            istio: command.istio.clone(),
+            client: command.client.clone(),
+            server: command.server.clone(),
+        },
     };
     let recorded = match &options.replay {
-        Some(folder) => report::read(folder).map_err(|error| BadInput(error.to_string()))?,
+        Some(folder) => {
+            report::read(folder)
+                .map_err(|error| BadInput(error.to_string()))?
+                .results
+        }
         None => Vec::new(),
     };
     for scenario in scenarios {
@@ -63,12 +70,13 @@ pub(super) fn run(command: &super::Scenario, scenarios: &[Scenario]) -> anyhow::
             None => return Ok(Exit::Interrupted),
         }
     };
-    finish(command, scenarios, &results, printer)
+    finish(command, root, scenarios, &results, printer)
 }
 
 /// Prints the summary, writes the report, and says how the command ends.
 fn finish(
     command: &super::Scenario,
+    root: &Path,
     scenarios: &[Scenario],
     results: &[ScenarioResult],
     printer: Printer,
@@ -77,7 +85,11 @@ fn finish(
         printer.note(&report::summary(results));
     }
     if let Some(folder) = &command.report {
-        let path = report::write(folder, results)?;
+        let run = report::Run {
+            results: results.to_vec(),
+            provenance: Some(Provenance::here(root)),
+        };
+        let path = report::write(folder, &run)?;
         printer.note(&format!("results are in {}", path.display()));
     }
     if command.without_faults {

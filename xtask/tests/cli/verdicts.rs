@@ -169,7 +169,10 @@ fn json_has_the_documented_shape() {
     );
     assert_eq!(component["workload"], "payments/checkout");
     let phase = &result["phases"][1];
-    assert_eq!(keys(phase), ["calls", "faults", "millis", "name", "verdict"]);
+    assert_eq!(
+        keys(phase),
+        ["calls", "faults", "millis", "name", "policies", "verdict"]
+    );
     let calls = phase["calls"].as_array().unwrap();
     let refused = calls.iter().find(|call| call["call"] == "raw-tls").unwrap();
     let known = [
