@@ -173,6 +173,7 @@ fn json_has_the_documented_shape() {
         keys(phase),
         ["calls", "faults", "millis", "name", "policies", "verdict"]
     );
+    assert_eq!(phase["policies"][0], "PeerAuthentication/payments/strict");
     let calls = phase["calls"].as_array().unwrap();
     let refused = calls.iter().find(|call| call["call"] == "raw-tls").unwrap();
     let known = [

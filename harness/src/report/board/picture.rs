@@ -126,11 +126,15 @@ fn callers(lines: &[(&str, Line)], components: &[Component]) -> (Vec<Node>, usiz
 impl Node {
     fn new(y: usize, height: usize, name: String, components: &[Component]) -> Self {
         let its = components.iter().filter(|it| it.workload == name);
-        let releases: BTreeSet<String> = its.map(|it| format!("sidecar: Istio {}", it.istio)).collect();
+        let releases: BTreeSet<String> = its.map(|it| it.istio.to_string()).collect();
+        let releases = Vec::from_iter(releases).join(", ");
         Self {
             y,
             height,
-            sidecar: Vec::from_iter(releases).join(", "),
+            sidecar: match releases.as_str() {
+                "" => String::new(),
+                known => format!("sidecar: Istio {known}"),
+            },
             name,
         }
     }
