@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use semver::Version;
@@ -15,7 +16,8 @@ pub struct Snapshot {
     pub mesh: MeshConfig,
     /// The control plane's Istio release.
     pub release: Version,
-    objects: BTreeMap<ObjectRef, Stored>,
+    /// Shared between copies: each state of a scenario and each release of an audit has one.
+    objects: BTreeMap<ObjectRef, Arc<Stored>>,
     mesh_problem: Option<(ObjectRef, String)>,
     applied: u64,
 }
@@ -112,7 +114,8 @@ impl Snapshot {
             .objects
             .get(&name)
             .map_or_else(|| Age::of(&object, self.applied), |old| old.age);
-        self.objects.insert(name, Stored { object, source, age });
+        self.objects
+            .insert(name, Arc::new(Stored { object, source, age }));
     }
 
     /// Deletes an object.
@@ -130,13 +133,13 @@ impl Snapshot {
             self.mesh = MeshConfig::default();
             self.mesh_problem = None;
         }
-        Ok(stored)
+        Ok(Arc::unwrap_or_clone(stored))
     }
 
     /// The object of that name.
     #[must_use]
     pub fn get(&self, name: &ObjectRef) -> Option<&Stored> {
-        self.objects.get(name)
+        self.objects.get(name).map(Arc::as_ref)
     }
 
     /// The same mesh with some of its objects, which keep their ages.
@@ -149,7 +152,7 @@ impl Snapshot {
 
     /// All objects, by name.
     pub fn objects(&self) -> impl Iterator<Item = (&ObjectRef, &Stored)> {
-        self.objects.iter()
+        self.objects.iter().map(|(name, stored)| (name, &**stored))
     }
 
     /// The object whose mesh configuration could not be read, and why; the last good one stays in force, as in istiod.
