@@ -16,6 +16,7 @@ pub mod fault;
 pub mod istio;
 pub mod kubernetes;
 pub mod logs;
+pub mod matrix;
 pub mod mesh;
 pub mod one_or_many;
 pub mod outcome;

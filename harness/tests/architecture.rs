@@ -59,6 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("claims", &["reference", "scenario"]),
+    ("matrix", &["istio", "mesh", "reference", "scenario", "snapshot"]),
     ("symptom", &["call", "outcome", "probe"]),
     (
         "report",

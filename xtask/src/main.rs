@@ -11,6 +11,7 @@ mod exit;
 mod explore;
 mod interrupt;
 mod logs;
+mod matrix;
 mod mesh_input;
 mod output;
 mod predict;
@@ -53,6 +54,8 @@ enum Command {
     Compare(compare::Compare),
     /// Merge shards and runs into reports
     Report(report::Report),
+    /// Show what is run where and with which releases, split it, and run parts of it
+    Matrix(matrix::Matrix),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Hold predictions against real proxies in random small meshes
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Claims(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Matrix(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Logs(command) => command.run(),

@@ -5,7 +5,7 @@ mod printer;
 mod run;
 mod runner;
 
-pub(crate) use runner::silently;
+pub(crate) use runner::{printing, silently};
 
 use std::path::PathBuf;
 

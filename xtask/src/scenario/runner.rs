@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::Output;
 use super::printer::Printer;
+use crate::colour::is_coloured;
 use crate::interrupt::Interruptible;
 
 /// Runs scenarios as written on a tier, without printing anything. `None` when interrupted.
@@ -33,6 +34,29 @@ pub(crate) fn silently(
             text: Text { colour: false },
             live: false,
             silent: true,
+        },
+        limit,
+    };
+    runner.run(scenarios, 1)
+}
+
+/// Runs scenarios side by side and prints what came of each. `None` when interrupted.
+pub(crate) fn printing(
+    scenarios: &[Scenario],
+    options: Options,
+    limit: Duration,
+) -> anyhow::Result<Option<Vec<ScenarioResult>>> {
+    let runner = Runner {
+        options,
+        settings: Settings::default(),
+        recorded: Vec::new(),
+        printer: Printer {
+            output: Output::Text,
+            text: Text {
+                colour: is_coloured(&std::io::stdout()),
+            },
+            live: false,
+            silent: false,
         },
         limit,
     };
