@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Every module of the library in the order in which data flows, with all it may know. Each knows only modules above it,
 /// so there is no circle.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("invocation", &[]),
     ("outcome", &[]),
     ("child", &[]),
     ("visibility", &[]),
@@ -15,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("one_or_many", &[]),
     ("reference", &["call"]),
     ("kubernetes", &[]),
-    ("snapshot", &["kubernetes", "reference"]),
+    ("snapshot", &["invocation", "kubernetes", "reference"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
     (
@@ -23,11 +24,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
     ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
-    ("cluster", &["istio", "kubernetes", "pki", "snapshot"]),
+    (
+        "cluster",
+        &["invocation", "istio", "kubernetes", "pki", "snapshot"],
+    ),
     ("probe", &["call", "outcome", "pki"]),
     (
         "envoy",
-        &["call", "child", "fault", "istio", "probe", "visibility"],
+        &[
+            "call",
+            "child",
+            "fault",
+            "invocation",
+            "istio",
+            "probe",
+            "visibility",
+        ],
     ),
     (
         "mesh",
@@ -49,6 +61,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "call",
             "envoy",
             "fault",
+            "invocation",
             "istio",
             "mesh",
             "one_or_many",
@@ -64,7 +77,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
-            "audit", "call", "claims", "envoy", "fault", "istio", "mesh", "outcome", "probe", "scenario",
+            "audit",
+            "call",
+            "claims",
+            "envoy",
+            "fault",
+            "invocation",
+            "istio",
+            "mesh",
+            "outcome",
+            "probe",
+            "scenario",
             "symptom",
         ],
     ),
@@ -99,7 +122,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
-    ("logs", &["outcome"]),
+    ("logs", &["invocation", "outcome"]),
     (
         "chaos",
         &[

@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use meshproof::invocation::command;
 use meshproof::matrix::{
     COSTS_FILE, Cell, Costs, IndexedJob, Matrix as Rows, MatrixTable, Platform, Shard, github, load,
 };
 use meshproof::mesh::Tier;
 use meshproof::report::{self, Provenance, Run};
 use meshproof::scenario::verdict::{ReleaseOverrides, ScenarioResult, Verdict};
-use meshproof::scenario::{Catalogue, Options, workspace_root};
+use meshproof::scenario::{Catalogue, Options};
 
 use crate::exit::{BadInput, Exit};
 use crate::output::outln;
 use crate::report::write;
+use crate::root::root;
 use crate::scenario::{mistakes, printing};
 
 /// How long a scenario may take: the default of `scenario --timeout`.
@@ -88,7 +90,7 @@ enum Output {
 
 impl Matrix {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+        let root = root()?;
         if let Some(folder) = &self.record_costs {
             return record(&root, folder);
         }
@@ -195,7 +197,7 @@ const HERE: Platform = if cfg!(target_os = "macos") {
 };
 
 fn line(tier: Tier, cell: &Cell) -> String {
-    let mut line = format!("cargo xtask scenario {} --on {tier}", cell.scenario);
+    let mut line = format!("{} scenario {} --on {tier}", command(), cell.scenario);
     for (flag, release) in cell.releases.named() {
         if let Some(release) = release {
             line.push_str(&format!(" --{flag} {release}"));
