@@ -5,6 +5,7 @@ mod logs;
 mod pinned;
 mod predict;
 mod preflight;
+mod report;
 
 use clap::{Args, Subcommand};
 
@@ -28,6 +29,8 @@ enum What {
     Predict(predict::Predict),
     /// An audit of a large mesh in which nothing is wrong
     Preflight(preflight::Preflight),
+    /// A report of ten thousand calls
+    Report(report::Report),
 }
 
 impl Bench {
@@ -37,6 +40,7 @@ impl Bench {
             What::Logs(command) => command.run(),
             What::Predict(command) => command.run(),
             What::Preflight(command) => command.run(),
+            What::Report(command) => command.run(),
         }
     }
 }
