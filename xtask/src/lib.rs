@@ -7,6 +7,7 @@ mod clean;
 mod cluster;
 mod colour;
 mod compare;
+mod dist;
 mod exit;
 mod explore;
 mod interrupt;
@@ -79,6 +80,8 @@ enum Command {
     Bench(bench::Bench),
     /// Remove what killed runs left behind
     Clean(clean::Clean),
+    /// Build what a release consists of
+    Dist(dist::Dist),
     /// Write completions for a shell
     Completions(manual::Completions),
     /// Write manual pages
@@ -117,6 +120,7 @@ pub fn main(carried: Option<Catalogue>) -> ExitCode {
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),
+        Command::Dist(command) => command.run(Xtask::command()),
         Command::Completions(command) => command.run(Xtask::command()),
         Command::Man(command) => command.run(Xtask::command()),
     };

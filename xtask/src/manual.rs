@@ -1,9 +1,9 @@
 //! `meshproof completions` and `meshproof man`: what a shell and `man` know of the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Command};
-use clap_complete::Shell;
+use clap::{Args, Command, ValueEnum as _};
+use clap_complete::{Generator as _, Shell};
 
 use crate::exit::{BadInput, Exit};
 use crate::output::outln;
@@ -23,10 +23,11 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self, mut command: Command) -> anyhow::Result<Exit> {
-        let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut command, NAME, &mut text);
-        outln!("{}", String::from_utf8_lossy(&text).trim_end());
+    pub(crate) fn run(self, command: Command) -> anyhow::Result<Exit> {
+        outln!(
+            "{}",
+            String::from_utf8_lossy(&completion(self.shell, command)).trim_end()
+        );
         Ok(Exit::Held)
     }
 }
@@ -45,21 +46,53 @@ pub(crate) struct Man {
 
 impl Man {
     pub(crate) fn run(self, command: Command) -> anyhow::Result<Exit> {
-        let command = crate::named(command, NAME);
         match self.out {
             Some(folder) => {
                 let failed =
                     |error: std::io::Error| BadInput(format!("cannot write {}: {error}", folder.display()));
                 std::fs::create_dir_all(&folder).map_err(failed)?;
-                clap_mangen::generate_to(command, &folder).map_err(failed)?;
+                write_pages(command, &folder).map_err(failed)?;
                 outln!("manual pages are in {}", folder.display());
             }
             None => {
-                let mut text = Vec::new();
-                clap_mangen::Man::new(command).render(&mut text)?;
-                outln!("{}", String::from_utf8_lossy(&text).trim_end());
+                let mut page = Vec::new();
+                clap_mangen::Man::new(crate::named(command, NAME)).render(&mut page)?;
+                outln!("{}", String::from_utf8_lossy(&page).trim_end());
             }
         }
         Ok(Exit::Held)
     }
+}
+
+/// The completions for each shell, with the file names under which shells look for them.
+pub(crate) fn completions(command: &Command) -> Vec<(String, Vec<u8>)> {
+    let all = Shell::value_variants().iter();
+    all.map(|shell| (shell.file_name(NAME), completion(*shell, command.clone())))
+        .collect()
+}
+
+/// A manual page for each command, with its file name.
+pub(crate) fn pages(command: Command) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let folder = tempfile::tempdir()?;
+    write_pages(command, folder.path())?;
+    let mut pages = Vec::new();
+    for entry in std::fs::read_dir(folder.path())? {
+        let entry = entry?;
+        pages.push((
+            entry.file_name().to_string_lossy().into_owned(),
+            std::fs::read(entry.path())?,
+        ));
+    }
+    pages.sort();
+    Ok(pages)
+}
+
+fn write_pages(command: Command, folder: &Path) -> std::io::Result<()> {
+    clap_mangen::generate_to(crate::named(command, NAME), folder)
+}
+
+fn completion(shell: Shell, mut command: Command) -> Vec<u8> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut command, NAME, &mut text);
+    text
 }

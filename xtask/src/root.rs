@@ -23,7 +23,15 @@ pub(crate) fn carry(catalogue: Catalogue) {
 
 /// Whether the current folder lies in a checkout, so that a catalogue there can be added to.
 pub(crate) fn is_checkout() -> bool {
-    std::env::current_dir().is_ok_and(|folder| workspace_root(&folder).is_ok())
+    checkout().is_ok()
+}
+
+/// The checkout around the current folder.
+///
+/// # Errors
+/// [`BadInput`] where there is none.
+pub(crate) fn checkout() -> anyhow::Result<PathBuf> {
+    Ok(workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?)
 }
 
 /// The folder that has `scenarios/`, `manifests/` and `matrix.yaml`.

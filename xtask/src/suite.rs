@@ -4,9 +4,9 @@ use std::process::Command;
 
 use anyhow::Context;
 use clap::Args;
-use meshproof::scenario::workspace_root;
 
-use crate::exit::{BadInput, Exit};
+use crate::exit::Exit;
+use crate::root::checkout;
 
 /// Run every scenario as a test, through libtest-mimic: the same as `cargo test -p scenarios`.
 #[derive(Args, Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Suite {
 
 impl Suite {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+        checkout()?;
         // Cargo tells its subcommands which cargo they belong to.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)

@@ -2,6 +2,7 @@
 
 mod inspect;
 mod printer;
+mod progress;
 mod run;
 mod runner;
 
