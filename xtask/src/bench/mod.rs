@@ -5,6 +5,7 @@ mod logs;
 mod pinned;
 mod predict;
 mod preflight;
+mod proxies;
 
 use clap::{Args, Subcommand};
 
@@ -28,6 +29,8 @@ enum What {
     Predict(predict::Predict),
     /// An audit of a large mesh in which nothing is wrong
     Preflight(preflight::Preflight),
+    /// Proxy versions against each other
+    Proxies(proxies::Proxies),
 }
 
 impl Bench {
@@ -37,6 +40,7 @@ impl Bench {
             What::Logs(command) => command.run(),
             What::Predict(command) => command.run(),
             What::Preflight(command) => command.run(),
+            What::Proxies(command) => command.run(),
         }
     }
 }
