@@ -140,7 +140,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("recognition", &["logs", "mesh", "outcome", "probe", "scenario"]),
-    ("bench", &["mesh", "scenario"]),
+    (
+        "bench",
+        &[
+            "call",
+            "envoy",
+            "fault",
+            "logs",
+            "mesh",
+            "outcome",
+            "probe",
+            "recognition",
+            "report",
+            "scenario",
+            "snapshot",
+            "visibility",
+        ],
+    ),
 ];
 
 /// What must never be known, whatever else changes above: the rules that make a verdict worth something.

@@ -42,12 +42,21 @@ pub fn peak_of_this() -> Option<u64> {
 }
 
 fn peak_of(process: &str) -> Option<u64> {
-    high_water_mark(&std::fs::read_to_string(format!("/proc/{process}/status")).ok()?)
+    bytes(&status(process)?, "VmHWM:")
+}
+
+/// What is resident of a process now, in bytes; nothing where there is no `/proc`.
+pub(super) fn resident(process: u32) -> Option<u64> {
+    bytes(&status(&process.to_string())?, "VmRSS:")
+}
+
+fn status(process: &str) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{process}/status")).ok()
 }
 
 /// The line is `VmHWM:      4128 kB`, and a kB is 1024 bytes (proc_pid_status(5)).
-fn high_water_mark(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn bytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib * 1024)
 }
@@ -57,11 +66,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_high_water_mark_is_read_in_bytes() {
-        assert_eq!(
-            high_water_mark("Name:\tenvoy\nVmHWM:\t    4128 kB\nVmRSS:\t 12 kB\n"),
-            Some(4128 * 1024)
-        );
-        assert_eq!(high_water_mark("Name:\tenvoy\n"), None);
+    fn memory_is_read_in_bytes() {
+        let status = "Name:\tenvoy\nVmHWM:\t    4128 kB\nVmRSS:\t 12 kB\n";
+        assert_eq!(bytes(status, "VmHWM:"), Some(4128 * 1024));
+        assert_eq!(bytes(status, "VmRSS:"), Some(12 * 1024));
+        assert_eq!(bytes("Name:\tenvoy\n", "VmHWM:"), None);
     }
 }

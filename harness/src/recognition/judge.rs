@@ -67,7 +67,7 @@ pub(super) fn has_witness(evidence: &Evidence) -> bool {
 }
 
 /// What is found in the lines of both ends, read together.
-pub(super) fn findings(patterns: &'static Patterns, shown: Shown, logs: &[ProxyLogs]) -> Vec<Finding> {
+pub(crate) fn findings(patterns: &'static Patterns, shown: Shown, logs: &[ProxyLogs]) -> Vec<Finding> {
     let scanner = Scanner::new(patterns);
     let mut correlation = Correlation::default();
     let mut settled = Vec::new();

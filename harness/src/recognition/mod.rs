@@ -17,6 +17,7 @@ use crate::outcome::Outcome;
 use crate::scenario::verdict::{CallResult, ScenarioResult};
 
 pub use judge::Told;
+pub(crate) use judge::findings;
 pub use table::{Row, Table, Totals};
 pub use unseen::UnseenError;
 pub use volume::Volume;

@@ -5,6 +5,7 @@ mod logs;
 mod pinned;
 mod predict;
 mod preflight;
+mod proxies;
 mod report;
 
 use clap::{Args, Subcommand};
@@ -31,6 +32,8 @@ enum What {
     Preflight(preflight::Preflight),
     /// A report of ten thousand calls
     Report(report::Report),
+    /// Proxy versions against each other
+    Proxies(proxies::Proxies),
 }
 
 impl Bench {
@@ -41,6 +44,7 @@ impl Bench {
             What::Predict(command) => command.run(),
             What::Preflight(command) => command.run(),
             What::Report(command) => command.run(),
+            What::Proxies(command) => command.run(),
         }
     }
 }

@@ -73,6 +73,14 @@ impl Pins {
         }
     }
 
+    /// The Istio release that a pinned Envoy stands for: the first of its minor version. Nothing if it is not pinned, or
+    /// if another pinned one is chosen for that release.
+    #[must_use]
+    pub fn stands_for(&self, envoy: &Version) -> Option<Version> {
+        let istio = Version::new(envoy.major, envoy.minor.checked_sub(MINORS_AHEAD)?, 0);
+        (self.choose(&istio).envoy == *envoy).then_some(istio)
+    }
+
     /// How near a binary given by the user is to a release. What the user gives is taken for the release's own proxy
     /// unless it shows that it cannot be: it is a pinned upstream build, or of another minor version.
     pub(super) fn provenance_of_override(
@@ -94,8 +102,11 @@ impl Pins {
 
 /// The proxy of Istio 1.N is built from Envoy 1.(N+8): `ENVOY_SHA` in istio/proxy `WORKSPACE`@1.22 to 1.31 is on Envoy's
 /// branches release/v1.30 to release/v1.39.
+const MINORS_AHEAD: u64 = 8;
+
+/// The Envoy minor version of a release.
 const fn envoy_minor(istio: &Version) -> (u64, u64) {
-    (istio.major, istio.minor.saturating_add(8))
+    (istio.major, istio.minor.saturating_add(MINORS_AHEAD))
 }
 
 /// A minor version as one number, so that distances can be taken across a major version too.

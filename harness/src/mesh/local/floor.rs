@@ -105,15 +105,15 @@ pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Floor, M
 }
 
 /// A proxy to be started alone.
-struct Proxy {
+pub(super) struct Proxy {
     /// What the control plane knows it by.
-    node: String,
-    binary: PathBuf,
-    number: usize,
+    pub(super) node: String,
+    pub(super) binary: PathBuf,
+    pub(super) number: usize,
 }
 
 /// The ports of the mesh were reserved for its own sidecars.
-fn on_ports_of_their_own(resources: &mut Resources) {
+pub(super) fn on_ports_of_their_own(resources: &mut Resources) {
     for listener in &mut resources.listeners {
         listener.address = Some(socket_address(([127, 0, 0, 1], 0).into()));
     }
@@ -134,7 +134,12 @@ async fn stop_all(processes: Vec<EnvoyProcess>) -> Duration {
     began.elapsed()
 }
 
-async fn start(proxy: &Proxy, folder: &Path, control: Option<&Path>) -> Result<EnvoyProcess, MeshError> {
+/// Starts a proxy and waits until it says that it is live.
+pub(super) async fn start(
+    proxy: &Proxy,
+    folder: &Path,
+    control: Option<&Path>,
+) -> Result<EnvoyProcess, MeshError> {
     let Proxy { node, binary, number } = proxy;
     let files = Files::new(folder, node, *number);
     let admin = Admin::new(&files.admin);

@@ -28,6 +28,19 @@ pub(super) struct Way {
     pub(super) authority: String,
 }
 
+impl Way {
+    /// The dial of a call that goes this way.
+    pub(super) fn dial<'a>(&'a self, payload: Payload, nonce: &'a str) -> Dial<'a> {
+        Dial {
+            address: self.address,
+            authority: &self.authority,
+            nonce,
+            payload,
+            timeout: CALL_TIMEOUT,
+        }
+    }
+}
+
 /// Load on several calls at once. Dropping it ends it.
 pub(super) struct Load {
     lanes: Vec<Lane>,
@@ -163,14 +176,7 @@ async fn requests(
             break;
         }
         let (nonce, to) = (format!("{name}-{number}"), way.borrow().clone());
-        let dial = Dial {
-            address: to.address,
-            authority: &to.authority,
-            nonce: &nonce,
-            payload: Payload::Http,
-            timeout: CALL_TIMEOUT,
-        };
-        let caller = dial::plaintext(&dial).await?;
+        let caller = dial::plaintext(&to.dial(Payload::Http, &nonce)).await?;
         let ended = *now.borrow();
         let is_rid = rid_of_the_old == Some(ended.state);
         tallies.send_modify(|tallies| group(tallies, began, ended, is_rid).count(caller));

@@ -3,6 +3,7 @@
 //! Needs no root, no Docker, no cluster. What it lacks is interception: in its place every destination a call names
 //! has a front of its own (see `envoy::config`), carrying the address that interception would have told.
 
+mod alone;
 mod application;
 mod expiry;
 mod floor;
@@ -30,7 +31,7 @@ use crate::envoy::xds::ControlPlane;
 use crate::istio::Topology;
 use crate::istio::policy::Discovery;
 use crate::pki::Authority;
-use crate::probe::dial::{self, Dial, TlsOffer};
+use crate::probe::dial::{self, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
 use crate::snapshot::OutboundTrafficPolicy;
 
@@ -186,16 +187,10 @@ impl LocalMesh {
     }
 
     async fn dial(&mut self, desired: &Desired, call: &Call, nonce: &str) -> Result<Caller, MeshError> {
-        let Some(Way { address, authority }) = self.way(desired, call)? else {
+        let Some(way) = self.way(desired, call)? else {
             return Ok(unreachable());
         };
-        let dial = Dial {
-            address,
-            authority: &authority,
-            nonce,
-            payload: call.payload,
-            timeout: CALL_TIMEOUT,
-        };
+        let dial = way.dial(call.payload, nonce);
         Ok(match call.kind {
             CallKind::App | CallKind::Mirrored | CallKind::RawPlaintext => dial::plaintext(&dial).await?,
             CallKind::RawTls => {
@@ -205,18 +200,20 @@ impl LocalMesh {
                 };
                 dial::tls(&dial, &offer).await?
             }
-            CallKind::RawMtls => {
-                let authority = self
-                    .authority
-                    .as_mut()
-                    .ok_or_else(|| not_planned(call, "a certificate authority"))?;
-                let offer = TlsOffer {
-                    identity: Some(authority.issue(&desired.conditions.credentials, &call.from)?),
-                    alpn: alpn_of_a_sidecar(call),
-                    sni: None,
-                };
-                dial::tls(&dial, &offer).await?
-            }
+            CallKind::RawMtls => dial::tls(&dial, &self.offer_with_certificate(desired, call)?).await?,
+        })
+    }
+
+    /// What a raw caller with a certificate of its workload offers.
+    fn offer_with_certificate(&mut self, desired: &Desired, call: &Call) -> Result<TlsOffer, MeshError> {
+        let authority = self
+            .authority
+            .as_mut()
+            .ok_or_else(|| not_planned(call, "a certificate authority"))?;
+        Ok(TlsOffer {
+            identity: Some(authority.issue(&desired.conditions.credentials, &call.from)?),
+            alpn: alpn_of_a_sidecar(call),
+            sni: None,
         })
     }
 

@@ -328,6 +328,11 @@ impl Pods {
         pods.filter_map(|(name, pod)| Some((name, pod.sidecar.as_mut()?)))
     }
 
+    /// The sidecar that runs beside a pod.
+    pub(super) fn running(&self, pod: &PodName) -> Option<&Sidecar> {
+        self.pods.get(pod)?.sidecar.as_ref()
+    }
+
     #[cfg(test)]
     pub(super) fn sidecar(&mut self, pod: &PodName) -> Option<&mut Sidecar> {
         self.pods.get_mut(pod)?.sidecar.as_mut()

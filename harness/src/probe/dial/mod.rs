@@ -17,7 +17,7 @@ mod wire;
 pub use connect::{Dial, DialError};
 pub use exchange::request_id;
 pub use plaintext::plaintext;
-pub use tls::{TlsOffer, tls};
+pub use tls::{TlsOffer, handshakes, tls};
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,13 @@
 //! A raw call over TLS, with or without a client certificate.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ProtocolVersion};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -61,6 +62,41 @@ pub async fn tls(dial: &Dial<'_>, offer: &TlsOffer) -> Result<Caller, DialError>
     answer.fill(&mut caller, dial);
     caller.tls = Some(seen.evidence(&client.verifier));
     Ok(caller)
+}
+
+/// Makes `count` full handshakes one after the other, asks nothing, and tells how long each took: from the first byte until
+/// this end was done, connecting not counted.
+///
+/// Each connection is closed and its end awaited before the next, so the peer has done its part too: in TLS 1.3 it looks at
+/// this end's certificate after this end is done. Ends early at the first handshake that the peer refuses or leaves unanswered.
+///
+/// # Errors
+///
+/// As [`tls`].
+pub async fn handshakes(dial: &Dial<'_>, offer: &TlsOffer, count: usize) -> Result<Vec<Duration>, DialError> {
+    let client = Client::new(dial, offer)?;
+    let mut taken = Vec::with_capacity(count);
+    while taken.len() < count {
+        let deadline = Instant::now() + dial.timeout;
+        let Attempt::Connected(stream) = connect(dial.address, deadline).await? else {
+            break;
+        };
+        let began = Instant::now();
+        let handshake = client.connector.connect(client.server_name.clone(), stream);
+        let Ok(Ok(mut stream)) = timeout_at(deadline, handshake).await else {
+            break;
+        };
+        let took = began.elapsed();
+        let end = async {
+            stream.shutdown().await?;
+            stream.read_to_end(&mut Vec::new()).await
+        };
+        let Ok(Ok(_)) = timeout_at(deadline, end).await else {
+            break;
+        };
+        taken.push(took);
+    }
+    Ok(taken)
 }
 
 struct Client {
