@@ -14,6 +14,7 @@ pub mod envoy;
 pub mod explore;
 pub mod fault;
 pub mod istio;
+pub mod kernel;
 pub mod kubernetes;
 pub mod logs;
 pub mod mesh;

@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
     ("cluster", &["istio", "kubernetes", "pki", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
+    ("kernel", &["child", "probe"]),
     (
         "envoy",
         &["call", "child", "fault", "istio", "probe", "visibility"],
@@ -36,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "envoy",
             "fault",
             "istio",
+            "kernel",
             "outcome",
             "pki",
             "probe",

@@ -22,6 +22,7 @@ mod scenario;
 mod setup;
 mod snapshot;
 mod suite;
+mod trace;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -65,6 +66,8 @@ enum Command {
     Releases(releases::Releases),
     /// Break part of a large mesh, and see how long it takes until an alert says so
     Chaos(chaos::Chaos),
+    /// Watch connections from the kernel, and say at which layer those that fail do
+    Trace(trace::Trace),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
     /// Measure, against what cannot be avoided
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Command::Cluster(command) => command.run(),
         Command::Releases(command) => command.run(),
         Command::Chaos(command) => command.run(),
+        Command::Trace(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),
