@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod envoy;
 pub mod explore;
 pub mod fault;
+pub mod guardrails;
 pub mod istio;
 pub mod kernel;
 pub mod kubernetes;

@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("reference", &["call"]),
     ("kubernetes", &[]),
     ("snapshot", &["kubernetes", "reference"]),
+    ("guardrails", &["snapshot"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
     (

@@ -9,6 +9,7 @@ mod colour;
 mod compare;
 mod exit;
 mod explore;
+mod guardrails;
 mod interrupt;
 mod logs;
 mod mesh_input;
@@ -60,6 +61,8 @@ enum Command {
     Explore(explore::Explore),
     /// Read logs of proxies, and say which mTLS failures they tell of
     Logs(logs::Logs),
+    /// List the admission policies that would have prevented what the catalogue shows, or print them for kubectl
+    Guardrails(guardrails::Guardrails),
     /// Make clusters of kind with Istio in them, list and remove them
     Cluster(cluster::Cluster),
     /// List the Istio releases, and what each runs on
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Logs(command) => command.run(),
+        Command::Guardrails(command) => command.run(),
         Command::Cluster(command) => command.run(),
         Command::Releases(command) => command.run(),
         Command::Chaos(command) => command.run(),
