@@ -12,6 +12,11 @@ use meshproof::scenario::RunError;
 
 /// The table shown by `--help`.
 pub(crate) const HELP: &str = "\
+Begin with:
+  cargo xtask scenario skew-1.24.0   run an incident; the first run fetches the Envoys it needs, about 30 MB each
+  cargo xtask scenario --list        what else there is
+  cargo xtask predict -f manifests/  what becomes of every call between your own workloads
+
 Exit codes:
   0    nothing falsified
   1    something falsified, or findings at or above --fail-on
