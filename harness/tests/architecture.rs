@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("reference", &["call"]),
     ("kubernetes", &[]),
     ("snapshot", &["invocation", "kubernetes", "reference"]),
+    ("guardrails", &["snapshot"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
     (
@@ -29,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["invocation", "istio", "kubernetes", "pki", "snapshot"],
     ),
     ("probe", &["call", "outcome", "pki"]),
+    ("kernel", &["child", "probe"]),
     (
         "envoy",
         &[
@@ -48,6 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "envoy",
             "fault",
             "istio",
+            "kernel",
             "outcome",
             "pki",
             "probe",

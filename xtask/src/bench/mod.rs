@@ -30,10 +30,10 @@ enum What {
     Predict(predict::Predict),
     /// An audit of a large mesh in which nothing is wrong
     Preflight(preflight::Preflight),
-    /// A report of ten thousand calls
-    Report(report::Report),
     /// Proxy versions against each other
     Proxies(proxies::Proxies),
+    /// A report of ten thousand calls
+    Report(report::Report),
 }
 
 impl Bench {
@@ -43,8 +43,8 @@ impl Bench {
             What::Logs(command) => command.run(),
             What::Predict(command) => command.run(),
             What::Preflight(command) => command.run(),
-            What::Report(command) => command.run(),
             What::Proxies(command) => command.run(),
+            What::Report(command) => command.run(),
         }
     }
 }
