@@ -392,6 +392,15 @@ impl Mesh for LocalMesh {
     }
 }
 
+impl Drop for LocalMesh {
+    /// An interrupt or an error ends all proxies at once; each is then waited for, and most are gone by then.
+    fn drop(&mut self) {
+        for (_, sidecar) in self.pods.sidecars_mut() {
+            sidecar.kill(&self.control);
+        }
+    }
+}
+
 /// The pin that makes the caller's sidecar reach the endpoint the call is about; none where there is no choice.
 fn pin_of(topology: &Topology, call: &Call) -> Option<Pin> {
     let (namespace, name, port) = call.to.service()?;
