@@ -114,6 +114,9 @@ pub(crate) fn actions(phase: &Phase) -> Vec<String> {
     for step in phase.rotate.iter().flatten() {
         line("rotate", &step.to_string());
     }
+    if let Some(restart) = &phase.restart {
+        line("restart", &restart.to_string());
+    }
     match phase.connections {
         Connections::Fresh => {}
         Connections::Resume => line("let", "calls resume TLS sessions"),

@@ -282,7 +282,7 @@ impl Caller<'_> {
     fn endpoints(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
         let behind = self.topology.behind(service, port);
         behind
-            .map(|(workload, pod_port)| (workload.name.pod(0), pod_port))
+            .filter_map(|(workload, pod_port)| Some((self.topology.ready(workload).next()?, pod_port)))
             .collect()
     }
 

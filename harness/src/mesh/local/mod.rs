@@ -316,7 +316,7 @@ impl Mesh for LocalMesh {
         self.pods.left().await;
         expiry::awaited(authority, &desired.conditions.credentials).await?;
         if let Some(marks) = marks {
-            let owed = Owed::of(&[], desired.connections, &desired.topology);
+            let owed = Owed::of(&[], desired.connections, &desired.topology, |_| true);
             quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
         }
         self.desired = Some(desired);
@@ -357,7 +357,8 @@ impl Mesh for LocalMesh {
         }
         let tallies = load.end().await?;
         if let Some(desired) = &self.desired {
-            let owed = Owed::of(&tallies, connections, &desired.topology);
+            let was_there = |pod: &PodName| self.pods.running(pod).is_some_and(|it| marks.are_of(it));
+            let owed = Owed::of(&tallies, connections, &desired.topology, was_there);
             quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
         }
         Ok(tallies.into_iter().map(|(_, tallies)| tallies).collect())

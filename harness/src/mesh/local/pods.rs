@@ -32,6 +32,8 @@ struct Pod {
     made_from: Workload,
     /// The secrets it got; to be without one it has to be new.
     supply: Supply,
+    /// How often it was restarted until it came.
+    restarts: u32,
     applications: BTreeMap<u16, ApplicationServer>,
     sidecar: Option<Sidecar>,
 }
@@ -76,6 +78,7 @@ impl Pods {
             .topology
             .workloads
             .values()
+            .filter(|workload| !desired.conditions.killed.contains(&workload.name))
             .flat_map(|workload| {
                 (0..workload.replicas).map(move |ordinal| (workload.name.pod(ordinal), workload))
             })
@@ -88,6 +91,7 @@ impl Pods {
                     .get(*name)
                     .is_none_or(|workload| **workload != pod.made_from)
                     || supply(&desired.conditions, name).lacks_of(pod.supply)
+                    || restarts(&desired.conditions, name) != pod.restarts
             })
             .map(|(name, _)| name.clone())
             .collect();
@@ -112,6 +116,7 @@ impl Pods {
             let pod = Pod {
                 made_from,
                 supply: supply(&desired.conditions, &name),
+                restarts: restarts(&desired.conditions, &name),
                 applications: BTreeMap::new(),
                 sidecar,
             };
@@ -433,6 +438,11 @@ impl Pod {
 fn supply(conditions: &Conditions, pod: &PodName) -> Supply {
     let held = conditions.credentials.workloads.get(&pod.workload);
     held.map_or(Supply::FULL, |held| held.supply)
+}
+
+/// How often a pod was restarted.
+fn restarts(conditions: &Conditions, pod: &PodName) -> u32 {
+    conditions.restarts.get(pod).copied().unwrap_or_default()
 }
 
 /// What the application behind a pod port speaks. HTTP says what is inside; `tcp` says nothing about it.
