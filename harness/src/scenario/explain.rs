@@ -202,8 +202,8 @@ pub(crate) fn call_of(expectation: &Expectation) -> String {
     if expectation.call != CallKind::App {
         traits.push(expectation.call.as_str().to_owned());
     }
-    if expectation.payload == Payload::Tcp {
-        traits.push("tcp".to_owned());
+    if expectation.payload != Payload::Http {
+        traits.push(expectation.payload.as_str().to_owned());
     }
     traits.extend(expectation.alpn.iter().map(|alpn| format!("ALPN {alpn}")));
     traits.extend(expectation.subset.iter().map(|subset| format!("subset {subset}")));

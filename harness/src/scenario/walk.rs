@@ -14,7 +14,7 @@ use super::format::Expectation;
 use super::load::{Place, in_place, manifest_path, steps};
 use super::state::{State, StateError};
 use super::wording::{self, in_file};
-use crate::call::{Call, CallKind};
+use crate::call::{Call, CallKind, Destination, Payload};
 use crate::istio::address::AddressError;
 use crate::mesh::Tier;
 use crate::one_or_many::OneOrMany;
@@ -215,6 +215,7 @@ impl<'a> Walk<'a> {
 
     fn expectations(&mut self, phase: &PhaseDraft, index: usize) {
         let mut seen: BTreeMap<(String, Tier), usize> = BTreeMap::new();
+        let mut payloads: BTreeMap<Destination, Payload> = BTreeMap::new();
         for (number, expectation) in &phase.expect.read {
             let path = steps(index, "expect", *number);
             let anywhere = expansion(expectation, &self.state.topology, None);
@@ -233,7 +234,25 @@ impl<'a> Walk<'a> {
             }
             self.copied(expectation, &anywhere.calls, &path);
             self.restarted(phase, expectation, &anywhere.calls, &path);
+            self.greeted(&anywhere.calls, &mut payloads, &path);
             self.twice(expectation, *number, index, &mut seen);
+        }
+    }
+
+    /// An application either greets whoever connects or does not.
+    fn greeted(&mut self, calls: &[Call], payloads: &mut BTreeMap<Destination, Payload>, path: &[Step]) {
+        for call in calls {
+            let known = *payloads.entry(call.to.clone()).or_insert(call.payload);
+            if known != call.payload && [known, call.payload].contains(&Payload::ServerFirst) {
+                let message = format!(
+                    "`{}` is called as a server that speaks first, and as one that does not",
+                    call.to
+                );
+                let mistake = self.at(&[path, &["payload".into()]].concat(), message);
+                self.found
+                    .push(mistake.label("put these calls into phases of their own"));
+                return;
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::CALL_TIMEOUT;
+use super::{CALL_TIMEOUT, GREETING_TIMEOUT};
 use crate::call::{Call, Connections, Payload};
 use crate::mesh::{MeshError, Requests, Tally};
 use crate::probe::DialError;
@@ -36,7 +36,10 @@ impl Way {
             authority: &self.authority,
             nonce,
             payload,
-            timeout: CALL_TIMEOUT,
+            timeout: match payload {
+                Payload::ServerFirst => GREETING_TIMEOUT,
+                Payload::Http | Payload::Tcp => CALL_TIMEOUT,
+            },
         }
     }
 }

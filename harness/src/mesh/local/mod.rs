@@ -51,6 +51,10 @@ use resources::Pin;
 /// How long a caller waits for its answer. Refusals come within milliseconds; only silence takes this long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long one waits for a server to speak first. A greeting comes within milliseconds; where a proxy waits for the client
+/// to speak none ever comes, and the proxy tells of it.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The control plane's socket in the run directory.
 const CONTROL_SOCKET: &str = "xds";
 
@@ -468,7 +472,7 @@ fn alpn_of_a_sidecar(call: &Call) -> Vec<String> {
     }
     let protocols: &[&str] = match call.payload {
         Payload::Http => &["istio-http/1.1", "istio", "http/1.1"],
-        Payload::Tcp => &["istio"],
+        Payload::Tcp | Payload::ServerFirst => &["istio"],
     };
     protocols.iter().map(|&protocol| protocol.to_owned()).collect()
 }

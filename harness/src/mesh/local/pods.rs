@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use semver::Version;
 use tokio::task::JoinSet;
 
-use crate::call::{Connections, PodName};
+use crate::call::{Connections, Payload, PodName};
 use crate::envoy::binary::{EnvoyBinary, Store};
 use crate::envoy::config::{self, IstioLogs};
 use crate::envoy::xds::ControlPlane;
@@ -22,7 +22,7 @@ use crate::probe::evidence::Caller;
 
 use super::application::{ApplicationServer, Seen, Speaks};
 use super::observe::{self, Before, Ends, Gathered};
-use super::places::{Places, PodPort};
+use super::places::{Places, PodPort, candidates};
 use super::resources::{self, Pin, front_names, pod_ports};
 use super::sidecar::Sidecar;
 
@@ -177,7 +177,7 @@ impl Pods {
     async fn start_applications(&mut self, desired: &Desired) -> Result<(), MeshError> {
         for (name, pod) in &mut self.pods {
             for port in pod_ports(desired, &name.workload) {
-                let speaks = speaks(&desired.topology, name, port);
+                let speaks = speaks(desired, name, port);
                 let running = pod.applications.get(&port);
                 if !pod.made_from.listens_on(port) || running.is_some_and(|it| it.speaks() == speaks) {
                     continue;
@@ -445,8 +445,16 @@ fn restarts(conditions: &Conditions, pod: &PodName) -> u32 {
     conditions.restarts.get(pod).copied().unwrap_or_default()
 }
 
-/// What the application behind a pod port speaks. HTTP says what is inside; `tcp` says nothing about it.
-fn speaks(topology: &Topology, pod: &PodName, port: u16) -> Speaks {
+/// What the application behind a pod port speaks. HTTP says what is inside; `tcp` says nothing about it. Whether it speaks
+/// first no object says: those who call it know.
+fn speaks(desired: &Desired, pod: &PodName, port: u16) -> Speaks {
+    let topology = &*desired.topology;
+    let server_first = desired.calls.iter().any(|call| {
+        call.payload == Payload::ServerFirst && candidates(topology, call).contains(&(pod.clone(), port))
+    });
+    if server_first {
+        return Speaks::ServerFirst;
+    }
     match topology.declared_class(&pod.workload, port) {
         Some(ListenerClass::Http) => Speaks::Http,
         Some(ListenerClass::Tcp | ListenerClass::Auto) | None => Speaks::Either,
