@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Measured;
 use super::round::Round;
-use crate::bench::{Spread, median};
+use crate::bench::Spread;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, strum::VariantArray)]
