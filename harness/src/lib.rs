@@ -13,6 +13,7 @@ pub mod fault;
 pub mod istio;
 pub mod logs;
 pub mod mesh;
+pub mod network_namespace;
 pub mod one_or_many;
 pub mod outcome;
 pub mod pki;

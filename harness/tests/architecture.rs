@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("outcome", &[]),
     ("call", &[]),
+    ("network_namespace", &[]),
     ("one_or_many", &[]),
     ("reference", &["call"]),
     ("snapshot", &["reference"]),
@@ -20,12 +21,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
     ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
-    ("probe", &["call", "outcome", "pki"]),
-    ("envoy", &["call", "fault", "istio", "probe"]),
+    ("probe", &["call", "network_namespace", "outcome", "pki"]),
+    ("envoy", &["call", "fault", "istio", "network_namespace", "probe"]),
     (
         "mesh",
         &[
-            "call", "envoy", "fault", "istio", "outcome", "pki", "probe", "snapshot",
+            "call",
+            "envoy",
+            "fault",
+            "istio",
+            "network_namespace",
+            "outcome",
+            "pki",
+            "probe",
+            "snapshot",
         ],
     ),
     (

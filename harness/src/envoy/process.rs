@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::OnceLock;
-use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+
+use crate::network_namespace::NetworkNamespace;
 
 /// How long a proxy may take to end after being told to. Measured: 16 to 32 ms.
 const EXIT_DEADLINE: Duration = Duration::from_secs(2);
@@ -84,12 +83,13 @@ pub(crate) struct EnvoyProcess {
     binary: PathBuf,
     node: String,
     files: Files,
-    child: Child,
+    child: Leashed,
 }
 
 impl EnvoyProcess {
-    /// Starts `binary` as the proxy `node` with the bootstrap `config`.
+    /// Starts `binary` in `namespace` as the proxy `node` with the bootstrap `config`.
     pub(crate) async fn start(
+        namespace: &NetworkNamespace,
         binary: &Path,
         node: &str,
         files: Files,
@@ -120,12 +120,14 @@ impl EnvoyProcess {
             // Out of the terminal's process group: Ctrl-C is for the harness, which ends its proxies in order.
             .process_group(0)
             .kill_on_drop(true);
-        let child = spawn(command).await.map_err(|source| ProcessError::Spawn {
-            binary: binary.to_owned(),
-            node: node.to_owned(),
-            source,
-        })?;
-        if let Some(pid) = child.id() {
+        let child = spawn(namespace, command)
+            .await
+            .map_err(|source| ProcessError::Spawn {
+                binary: binary.to_owned(),
+                node: node.to_owned(),
+                source,
+            })?;
+        if let Some(pid) = child.0.id() {
             write(&files.pid, &pid.to_string())?;
         }
         Ok(Self {
@@ -138,7 +140,7 @@ impl EnvoyProcess {
 
     /// The operating system's id of the process, unless it has ended.
     pub(crate) fn id(&self) -> Option<u32> {
-        self.child.id()
+        self.child.0.id()
     }
 
     pub(crate) const fn files(&self) -> &Files {
@@ -147,7 +149,7 @@ impl EnvoyProcess {
 
     /// Fails if the process has ended by itself.
     pub(crate) fn check_alive(&mut self) -> Result<(), ProcessError> {
-        match self.child.try_wait() {
+        match self.child.0.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(self.exited(&status.to_string())),
             Err(error) => Err(self.exited(&error.to_string())),
@@ -157,14 +159,14 @@ impl EnvoyProcess {
     /// Ends the process without waiting for it. Its evidence has been read by now, so it need not drain.
     pub(crate) fn kill(&mut self) {
         // Fails only when it is gone already.
-        let _ = self.child.start_kill();
+        let _ = self.child.0.start_kill();
     }
 
     /// Ends the process and waits for it.
     pub(crate) async fn stop(mut self) {
         self.kill();
         // Fails only when it is gone already.
-        let _ = tokio::time::timeout(EXIT_DEADLINE, self.child.wait()).await;
+        let _ = tokio::time::timeout(EXIT_DEADLINE, self.child.0.wait()).await;
         let _ = std::fs::remove_file(&self.files.pid);
     }
 
@@ -180,21 +182,20 @@ impl EnvoyProcess {
     }
 }
 
-impl Drop for EnvoyProcess {
+/// A child that ends when it is dropped.
+#[derive(Debug)]
+struct Leashed(Child);
+
+impl Drop for Leashed {
     /// Whoever drops the process removes its directory next, so it must not be left dying. Blocks for as long as a
     /// killed Envoy takes to end, and only where [`EnvoyProcess::stop`] was not reached: an interrupt or an error.
     fn drop(&mut self) {
-        end(&mut self.child);
-    }
-}
-
-/// Kills a child and waits for its end.
-fn end(child: &mut Child) {
-    // Fails only when it is gone already.
-    let _ = child.start_kill();
-    let deadline = Instant::now() + EXIT_DEADLINE;
-    while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
-        std::thread::sleep(LOOK_AGAIN);
+        // Fails only when it is gone already.
+        let _ = self.0.start_kill();
+        let deadline = Instant::now() + EXIT_DEADLINE;
+        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 }
 
@@ -205,33 +206,16 @@ fn write(path: &Path, text: &str) -> Result<(), ProcessError> {
     })
 }
 
-/// A request to the spawning thread.
-type Spawn = (Command, Handle, oneshot::Sender<std::io::Result<Child>>);
-
-/// Spawns on a thread that never ends: on Linux a child's parent-death signal follows the *thread* that spawned it,
-/// and a worker of a runtime may end long before the harness does.
-async fn spawn(command: Command) -> std::io::Result<Child> {
-    static SPAWNER: OnceLock<Sender<Spawn>> = OnceLock::new();
-    let spawner = SPAWNER.get_or_init(|| {
-        let (sender, requests) = channel::<Spawn>();
-        std::thread::spawn(move || {
-            for (mut command, runtime, answer) in requests {
-                let _runtime = runtime.enter();
-                die_with_parent(&mut command);
-                if let Err(Ok(mut child)) = answer.send(command.spawn()) {
-                    // The asker was cancelled, and its directory is going away.
-                    end(&mut child);
-                }
-            }
-        });
-        sender
-    });
-    let (answer, child) = oneshot::channel();
-    let gone = || std::io::Error::other("the spawning thread is gone");
-    spawner
-        .send((command, Handle::current(), answer))
-        .map_err(|_| gone())?;
-    child.await.map_err(|_| gone())?
+/// Spawns on the thread of the namespace, which lives as long as the namespace is used: on Linux a child's parent-death
+/// signal follows the *thread* that spawned it, and a worker of a runtime may end long before the harness does.
+async fn spawn(namespace: &NetworkNamespace, mut command: Command) -> std::io::Result<Leashed> {
+    let runtime = Handle::current();
+    let start = move || {
+        let _runtime = runtime.enter();
+        die_with_parent(&mut command);
+        command.spawn().map(Leashed)
+    };
+    namespace.inside(start).await?
 }
 
 #[cfg(target_os = "linux")]

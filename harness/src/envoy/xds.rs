@@ -402,7 +402,7 @@ mod tests {
             connections: Connections::Fresh,
         };
         let told = || Resources {
-            clusters: vec![inbound_passthrough(&instruments)],
+            clusters: vec![inbound_passthrough(None, &instruments)],
             ..Resources::default()
         };
         assert!(control.push("a", told()).anything());

@@ -7,8 +7,10 @@ mod capability;
 mod error;
 mod load;
 pub mod local;
+mod netns;
 pub mod replay;
 mod run_directory;
+mod sidecars;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +30,9 @@ use crate::snapshot::Snapshot;
 pub use capability::Capability;
 pub use error::MeshError;
 pub use load::{Requests, Tally};
+pub use netns::NetnsError;
 pub use run_directory::{RunDirectory, RunDirectoryError, sweep};
+pub use sidecars::{ApplicationError, ApplicationServer, Speaks};
 
 /// Where a scenario runs.
 #[derive(
@@ -138,8 +142,20 @@ impl Tier {
     pub const fn capabilities(self) -> &'static [Capability] {
         match self {
             Self::Local => local::CAPABILITIES,
+            Self::Netns => netns::CAPABILITIES,
             Self::Replay => replay::CAPABILITIES,
-            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => &[],
+            Self::Docker | Self::Kind | Self::Cluster => &[],
+        }
+    }
+
+    /// Whether this machine can run the tier: measured, for those of which it depends on the machine.
+    ///
+    /// # Errors
+    /// What is missing, or forbidden.
+    pub async fn measure(self) -> Result<(), MeshError> {
+        match self {
+            Self::Netns => Ok(netns::measure().await?),
+            Self::Local | Self::Docker | Self::Kind | Self::Cluster | Self::Replay => Ok(()),
         }
     }
 
@@ -154,9 +170,8 @@ impl Tier {
                 let recording = settings.recording.clone().unwrap_or_default();
                 Ok(Box::new(replay::ReplayMesh::new(recording)))
             }
-            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => {
-                Err(MeshError::TierMissing { tier: self })
-            }
+            Self::Netns => Ok(Box::new(netns::NetnsMesh::new(settings.clone())?)),
+            Self::Docker | Self::Kind | Self::Cluster => Err(MeshError::TierMissing { tier: self }),
         }
     }
 }

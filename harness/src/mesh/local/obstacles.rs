@@ -8,8 +8,9 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
 
-use super::places::{Detours, NOWHERE};
+use super::fronts::Detours;
 use crate::fault::{Conditions, Obstacle};
+use crate::mesh::sidecars::NOWHERE;
 
 /// How long a connection on loopback takes at most where there is room for it: the system completes it within the
 /// call, whoever should accept it.

@@ -43,7 +43,7 @@ pub async fn tls(dial: &Dial<'_>, offer: &TlsOffer) -> Result<Caller, DialError>
     let question = Question::of(dial)?;
     let client = Client::new(dial, offer)?;
     let deadline = Instant::now() + dial.timeout;
-    let stream = match connect(dial.address, deadline).await? {
+    let stream = match connect(dial, deadline).await? {
         Attempt::Connected(stream) => stream,
         Attempt::Failed(caller) => return Ok(caller),
     };
