@@ -11,6 +11,7 @@ pub mod envoy;
 pub mod explore;
 pub mod fault;
 pub mod istio;
+pub mod kubernetes;
 pub mod logs;
 pub mod mesh;
 pub mod network_namespace;

@@ -13,7 +13,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("network_namespace", &[]),
     ("one_or_many", &[]),
     ("reference", &["call"]),
-    ("snapshot", &["reference"]),
+    ("kubernetes", &[]),
+    ("snapshot", &["kubernetes", "reference"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
     (
@@ -57,7 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
-            "audit", "call", "claims", "fault", "istio", "outcome", "probe", "scenario", "symptom",
+            "audit", "call", "claims", "envoy", "fault", "istio", "outcome", "probe", "scenario", "symptom",
         ],
     ),
     (

@@ -121,7 +121,7 @@ pub fn audit(input: &mut Input) -> Result<Report, AuditError> {
         calls: Vec::new(),
         replayed: Vec::new(),
         incomplete: input.mixed.unread.iter().map(ToString::to_string).collect(),
-        notes: Vec::new(),
+        notes: input.mixed.notes.clone(),
     };
     check_rules(&view, &mut report);
     check_hazards(&view, &mut report)?;

@@ -103,6 +103,11 @@ impl<'a> View<'a> {
         if let Some(version) = upgrade.kubernetes {
             view.kubernetes.insert("--kubernetes".to_owned(), version.clone());
         }
+        if view.kubernetes.is_empty()
+            && let Some(version) = mixed.kubernetes.as_deref().and_then(kubernetes_version)
+        {
+            view.kubernetes.insert("the API server".to_owned(), version);
+        }
         view
     }
 

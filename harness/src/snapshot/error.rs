@@ -21,6 +21,9 @@ pub enum LoadError {
     /// A folder without any manifest.
     #[error("no .yaml, .yml or .json file in {}; name a folder that holds manifests", .0.display())]
     EmptyFolder(PathBuf),
+    /// A part of a cluster that could not be read, now or when a bundle was written.
+    #[error("{0}")]
+    Gap(String),
 }
 
 /// An object to delete is not in the snapshot.

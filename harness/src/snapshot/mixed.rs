@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::store::manifests_below;
 use super::{LoadError, ObjectRef, SchemaMistake, Snapshot, Source, yaml};
 
-/// What a folder holds beside the objects that went into the snapshot.
+/// What an input holds beside the objects that went into the snapshot.
 #[derive(Debug, Default)]
 pub struct Mixed {
     /// Documents that are no Kubernetes objects: Helm values, kustomizations.
@@ -17,6 +17,10 @@ pub struct Mixed {
     pub mistakes: Vec<Mistake>,
     /// What could not be read; the snapshot lacks it.
     pub unread: Vec<LoadError>,
+    /// What else is to be known of the input.
+    pub notes: Vec<String>,
+    /// The API server's release, as `v1.33.1`, where there was one.
+    pub kubernetes: Option<String>,
 }
 
 /// A document that is no Kubernetes object.

@@ -116,6 +116,18 @@ impl Object {
     /// # Errors
     /// Never with what was read from YAML.
     pub fn to_manifest(&self) -> Result<Value, serde_json::Error> {
+        let mut value = self.to_value()?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("status");
+        }
+        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+        Ok(value)
+    }
+
+    /// The whole object, status and all.
+    pub(super) fn to_value(&self) -> Result<Value, serde_json::Error> {
         let (mut value, api_version) = match self {
             Self::ConfigMap(it) => (serde_json::to_value(it)?, "v1"),
             Self::DaemonSet(it) => (serde_json::to_value(it)?, "apps/v1"),
@@ -134,12 +146,6 @@ impl Object {
         without_nulls(&mut value);
         value["apiVersion"] = api_version.into();
         value["kind"] = self.kind().into();
-        if let Some(fields) = value.as_object_mut() {
-            fields.remove("status");
-        }
-        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.remove("managedFields");
-        }
         Ok(value)
     }
 

@@ -11,10 +11,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::{MessageFormatter as _, Spanned};
 
-use super::api::{DestinationRule, PeerAuthentication, VirtualService};
+use super::kind::{ByValue, Reader, WithMetadata, read_kind};
 use super::mixed::Mistake;
-use super::{Object, ObjectRef, Other, Source, schema, secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use super::{Object, ObjectRef, Source, schema};
 
 /// A text that is no YAML, or holds no object of the kind it says. Displayed with the line it is about.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -305,12 +304,6 @@ impl Document<'_> {
     }
 }
 
-/// Where the fields of an object are read from.
-trait Reader {
-    type Error;
-    fn read<T: DeserializeOwned>(&mut self) -> Result<T, Self::Error>;
-}
-
 struct ByDocument<'a> {
     document: &'a Document<'a>,
     file: &'a str,
@@ -321,16 +314,6 @@ impl Reader for ByDocument<'_> {
 
     fn read<T: DeserializeOwned>(&mut self) -> Result<T, Self::Error> {
         self.document.read(self.file)
-    }
-}
-
-struct ByValue(Value);
-
-impl Reader for ByValue {
-    type Error = serde_json::Error;
-
-    fn read<T: DeserializeOwned>(&mut self) -> Result<T, Self::Error> {
-        T::deserialize(&self.0)
     }
 }
 
@@ -361,59 +344,26 @@ fn read_item(mut value: Value, source: Source, found: &mut Mixed) -> Result<(), 
     Ok(())
 }
 
+/// The object that a server has given as a value; it knows no field that the schema does not know.
+pub(super) fn item(value: Value) -> Result<Object, String> {
+    let text_of = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let (Some(api_version), Some(kind)) = (text_of("apiVersion"), text_of("kind")) else {
+        return Err("no Kubernetes object: `apiVersion` or `kind` is missing".to_owned());
+    };
+    let name = value
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    read_kind(&api_version, &kind, &mut ByValue(value))
+        .map_err(|problem| format!("no valid {kind} {name}: {problem}"))
+}
+
 fn has_schema(api_version: &str) -> bool {
     api_version
         .split('/')
         .next()
         .is_some_and(|group| group.ends_with(".istio.io"))
-}
-
-/// Reads an object as the type of its kind. Kinds of the same name in other API groups are kept untyped.
-fn read_kind<R: Reader>(api_version: &str, kind: &str, from: &mut R) -> Result<Object, R::Error> {
-    let security = matches!(api_version, "security.istio.io/v1" | "security.istio.io/v1beta1");
-    let networking = matches!(
-        api_version,
-        "networking.istio.io/v1" | "networking.istio.io/v1beta1" | "networking.istio.io/v1alpha3"
-    );
-    Ok(match (api_version, kind) {
-        ("v1", "ConfigMap") => Object::ConfigMap(Box::new(from.read()?)),
-        ("apps/v1", "DaemonSet") => Object::DaemonSet(Box::new(from.read()?)),
-        ("apps/v1", "Deployment") => Object::Deployment(Box::new(from.read()?)),
-        ("batch/v1", "Job") => Object::Job(Box::new(from.read()?)),
-        ("v1", "Namespace") => Object::Namespace(Box::new(from.read()?)),
-        ("v1", "Pod") => Object::Pod(Box::new(from.read()?)),
-        ("v1", "Service") => Object::Service(Box::new(from.read()?)),
-        ("v1", "ServiceAccount") => Object::ServiceAccount(Box::new(from.read()?)),
-        ("apps/v1", "StatefulSet") => Object::StatefulSet(Box::new(from.read()?)),
-        (_, "DestinationRule") if networking => {
-            Object::DestinationRule(Box::new(from.read::<DestinationRule>()?))
-        }
-        (_, "VirtualService") if networking => {
-            Object::VirtualService(Box::new(from.read::<VirtualService>()?))
-        }
-        (_, "PeerAuthentication") if security => {
-            Object::PeerAuthentication(Box::new(from.read::<PeerAuthentication>()?))
-        }
-        _ => {
-            let mut value: Value = from.read()?;
-            let mut metadata = from.read::<WithMetadata>()?.metadata.unwrap_or_default();
-            if (api_version, kind) == ("v1", "Secret") {
-                secret::redact(&mut value);
-                metadata.annotations = None;
-            }
-            Object::Other(Box::new(Other {
-                api_version: api_version.to_owned(),
-                kind: kind.to_owned(),
-                metadata,
-                value,
-            }))
-        }
-    })
-}
-
-#[derive(Deserialize)]
-struct WithMetadata {
-    metadata: Option<ObjectMeta>,
 }
 
 /// Whether a file is a manifest by its name.

@@ -1,0 +1,17 @@
+//! Talking to an API server: a [`Context`] is opened by its name, never by default, and everything asked of it is bounded in
+//! time and fails with a [`KubernetesError`] that says what to do.
+
+mod context;
+mod error;
+mod kubeconfig;
+mod list;
+mod resource;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use context::Context;
+pub use error::KubernetesError;
+pub use resource::{Resource, Selection};
+pub use watch::Change;

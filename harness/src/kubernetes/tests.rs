@@ -1,0 +1,198 @@
+//! Held against an API server in this process (`kubernetes-double`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use kubernetes_double::{Cut, Double, Setup};
+use tempfile::TempDir;
+
+use super::{Change, Context, KubernetesError, Resource, Selection};
+
+const CONFIG_MAPS: Resource = Resource {
+    group: "",
+    versions: &["v1"],
+    plural: "configmaps",
+    kind: "ConfigMap",
+};
+const POLICIES: Resource = Resource {
+    group: "security.istio.io",
+    versions: &["v1", "v1beta1"],
+    plural: "peerauthentications",
+    kind: "PeerAuthentication",
+};
+
+fn kubeconfig(text: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config");
+    std::fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+async fn open(double: &Double, token: &str) -> Result<Context, KubernetesError> {
+    let (_folder, path) = kubeconfig(&double.kubeconfig("staging", token));
+    Context::open_within("staging", Some(&path), Duration::from_secs(2)).await
+}
+
+async fn names(context: &Context, selection: &Selection<'_>) -> Result<Vec<String>, KubernetesError> {
+    let mut names = Vec::new();
+    context
+        .list(selection, |it| {
+            names.push(it["metadata"]["name"].as_str().unwrap().to_owned())
+        })
+        .await
+        .map(|_| names)
+}
+
+fn config_maps(range: std::ops::Range<usize>) -> String {
+    range
+        .map(|n| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{n:04}}}\n---\n"))
+        .collect()
+}
+
+#[tokio::test]
+async fn pages_are_asked_for_until_there_is_no_more_and_each_object_says_what_it_is() {
+    for tls in [false, true] {
+        let double = Double::start(Setup { tls });
+        double.apply(&config_maps(0..1201));
+        let context = open(&double, "any").await.unwrap();
+        assert_eq!(context.release(), "v1.36.2");
+        let mut last = None;
+        let mut count = 0;
+        let selection = Selection::all(&CONFIG_MAPS);
+        context
+            .list(&selection, |it| {
+                count += 1;
+                last = Some(it);
+            })
+            .await
+            .unwrap();
+        let last = last.unwrap();
+        assert_eq!(
+            (count, &last["kind"], &last["apiVersion"]),
+            (1201, &"ConfigMap".into(), &"v1".into())
+        );
+        assert_eq!(double.seen().iter().filter(|it| it.verb == "list").count(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_list_whose_beginning_is_forgotten_goes_on_with_the_rest() {
+    let double = std::sync::Arc::new(Double::start(Setup::default()));
+    double.apply(&config_maps(0..1000));
+    let context = open(&double, "any").await.unwrap();
+    let mut count = 0;
+    let selection = Selection::all(&CONFIG_MAPS);
+    context
+        .list(&selection, |_| {
+            count += 1;
+            if count == 1 {
+                double.forget_history();
+            }
+        })
+        .await
+        .unwrap();
+    assert_eq!(count, 1000);
+    let codes: Vec<u16> = double.seen().iter().map(|it| it.code).collect();
+    assert_eq!(codes, [200, 410, 200]);
+}
+
+#[tokio::test]
+async fn the_first_version_that_is_served_is_read() {
+    let double = Double::start(Setup::default());
+    double.serve(&[(
+        "security.istio.io",
+        &["v1beta1"],
+        "peerauthentications",
+        "PeerAuthentication",
+        true,
+    )]);
+    double.apply("apiVersion: security.istio.io/v1beta1\nkind: PeerAuthentication\nmetadata: {name: a, namespace: shop}");
+    let context = open(&double, "any").await.unwrap();
+    assert_eq!(names(&context, &Selection::all(&POLICIES)).await.unwrap(), ["a"]);
+}
+
+#[tokio::test]
+async fn every_failure_says_what_it_is_and_what_to_do() {
+    let double = Double::start(Setup::default());
+    double.apply(&config_maps(0..10));
+    let address = double.url();
+    let maps = Selection {
+        namespace: Some("shop"),
+        ..Selection::all(&CONFIG_MAPS)
+    };
+    let mut told = Vec::new();
+    let mut tell = |what: &str, error: KubernetesError| {
+        let text = error.to_string();
+        told.push(format!(
+            "{what} (partial: {}, usage: {}): {text}",
+            error.is_partial(),
+            error.is_usage()
+        ));
+    };
+    let context = open(&double, "token").await.unwrap();
+    tell(
+        "no CRDs",
+        names(&context, &Selection::all(&POLICIES)).await.unwrap_err(),
+    );
+    double.user("token", "somebody");
+    tell("no right", names(&context, &maps).await.unwrap_err());
+    double.expire("token");
+    tell("expired", names(&context, &maps).await.unwrap_err());
+    tell("expired at once", open(&double, "token").await.unwrap_err());
+    double.user("token", "admin");
+    double.cut(Cut::MidwayAfter(0));
+    tell("cut midway", names(&context, &maps).await.unwrap_err());
+    double.cut(Cut::Silent);
+    tell("silent", names(&context, &maps).await.unwrap_err());
+    double.cut(Cut::Never);
+    let text = double.kubeconfig("staging", "token");
+    drop(double);
+    tell("gone", names(&context, &maps).await.unwrap_err());
+    let (_folder, path) = kubeconfig(&text);
+    tell(
+        "unreachable",
+        Context::open("staging", Some(&path)).await.unwrap_err(),
+    );
+    tell("unknown", Context::open("stagin", Some(&path)).await.unwrap_err());
+    tell(
+        "no file",
+        Context::open("staging", Some("/no/such/file".as_ref()))
+            .await
+            .unwrap_err(),
+    );
+    let (_folder, path) = kubeconfig("users:\n- {name: a, user: {token: hunter2}\n");
+    tell(
+        "no YAML",
+        Context::open("staging", Some(&path)).await.unwrap_err(),
+    );
+    let helper = text.replace(
+        "token: token",
+        "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: sh, args: [-c, 'echo hunter2; exit 3']}",
+    );
+    let (_folder, path) = kubeconfig(&helper);
+    tell("helper", Context::open("staging", Some(&path)).await.unwrap_err());
+    let told = told.join("\n").replace(&address, "[ADDRESS]");
+    assert!(!told.contains("hunter2"), "{told}");
+    insta::assert_snapshot!(told);
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_from_a_list_and_says_when_it_cannot() {
+    let double = Double::start(Setup::default());
+    double.apply(&config_maps(0..2));
+    let context = open(&double, "any").await.unwrap();
+    let maps = Selection::all(&CONFIG_MAPS);
+    let version = context.list(&maps, |_| ()).await.unwrap();
+    double.apply(&config_maps(2..3));
+    let mut changes = Box::pin(context.watch(&maps, &version).await.unwrap());
+    match changes.next().await {
+        Some(Ok(Change::Written(it))) => assert_eq!(it["metadata"]["name"], "m0002"),
+        other => panic!("{other:?}"),
+    }
+    double.forget_history();
+    assert!(matches!(
+        changes.next().await,
+        Some(Err(KubernetesError::Expired { .. }))
+    ));
+}
