@@ -96,6 +96,33 @@ impl NetworkNamespace {
     }
 }
 
+/// Makes an unprivileged process root of a user namespace of its own, in which it may have network namespaces. One that is
+/// root stays where it is.
+///
+/// # Errors
+/// When the system allows it no user namespace, or the process has more than one thread.
+#[cfg(target_os = "linux")]
+pub fn become_root_of_own() -> io::Result<()> {
+    let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    if user.is_root() {
+        return Ok(());
+    }
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER)?;
+    // user_namespaces(7): a process without privilege maps itself, and its group only once it gave up changing groups.
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
+    std::fs::write("/proc/self/gid_map", format!("0 {group} 1"))
+}
+
+/// Elsewhere there are no such namespaces.
+///
+/// # Errors
+/// Always.
+#[cfg(not(target_os = "linux"))]
+pub fn become_root_of_own() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 fn tcp_socket(mark: Option<u32>) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
