@@ -14,7 +14,16 @@ use crate::mesh::Desired;
 use crate::mesh::sidecars::{NOWHERE, Places, PodPort, Told, calls_of, target};
 
 /// Where connections to pods go that an obstacle stands before, by workload and port; `None` for all ports.
-pub(super) type Detours = BTreeMap<WorkloadName, BTreeMap<Option<u16>, SocketAddr>>;
+pub(super) type Detours = BTreeMap<WorkloadName, BTreeMap<Option<u16>, Detour>>;
+
+/// Where such connections go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Detour {
+    /// To a place of its own.
+    To(SocketAddr),
+    /// To the application, past its sidecar: behind the port that was called, or behind another.
+    Application(Option<u16>),
+}
 
 /// Addresses of applications and of the sidecars in front of them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,8 +41,12 @@ pub(crate) struct Fronts {
 impl Places for Fronts {
     /// To its sidecar if it has one, else straight to the application.
     fn reach(&self, topology: &Topology, pod: &PodName, port: u16) -> Option<SocketAddr> {
-        if let Some(detour) = self.detour(pod, port) {
-            return Some(detour);
+        match self.detour(pod, port) {
+            Some(Detour::To(address)) => return Some(address),
+            Some(Detour::Application(other)) => {
+                return self.application(topology, pod, other.unwrap_or(port));
+            }
+            None => {}
         }
         let key = (pod.clone(), port);
         if topology.has_sidecar(&pod.workload) {
@@ -109,7 +122,7 @@ impl Fronts {
         })
     }
 
-    fn detour(&self, pod: &PodName, port: u16) -> Option<SocketAddr> {
+    fn detour(&self, pod: &PodName, port: u16) -> Option<Detour> {
         let ports = self.detours.get(&pod.workload)?;
         ports.get(&Some(port)).or_else(|| ports.get(&None)).copied()
     }

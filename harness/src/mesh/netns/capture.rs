@@ -24,6 +24,8 @@ const PORTS_OF_THE_PROXY: [u16; 4] = [15008, 15020, 15021, 15090];
 pub(super) struct Rules {
     /// Whether Istio's init container ran.
     pub(super) captured: bool,
+    /// Whether it left out what the application sends.
+    pub(super) lets_calls_pass: bool,
     /// Where addresses of Services lead; `None` where there is no endpoint.
     pub(super) services: BTreeMap<SocketAddr, Option<SocketAddr>>,
     /// What stands in the way to its ports; `None` for all.
@@ -43,7 +45,7 @@ pub(super) fn text(rules: &Rules) -> String {
         obstruct(*port, *obstacle, &mut nat, &mut filter);
     }
     if rules.captured {
-        capture(&mut nat);
+        capture(rules.lets_calls_pass, &mut nat);
     }
     for (service, endpoint) in &rules.services {
         let service = format!("-d {}/32 -p tcp --dport {}", service.ip(), service.port());
@@ -79,7 +81,7 @@ pub(super) fn text(rules: &Rules) -> String {
 }
 
 /// As istio-iptables writes it (tools/istio-iptables/pkg/capture/run.go@1.30.3), with a mark for its user id.
-fn capture(nat: &mut Vec<String>) {
+fn capture(lets_calls_pass: bool, nat: &mut Vec<String>) {
     let own = format!("-m mark --mark {MARK:#x}");
     let others = format!("-m mark ! --mark {MARK:#x}");
     nat.push(format!(
@@ -99,27 +101,73 @@ fn capture(nat: &mut Vec<String>) {
         format!("-A ISTIO_OUTPUT -o lo {others} -j RETURN"),
         format!("-A ISTIO_OUTPUT {own} -j RETURN"),
         "-A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN".to_owned(),
-        "-A ISTIO_OUTPUT -j ISTIO_REDIRECT".to_owned(),
-        "-A OUTPUT -p tcp -j ISTIO_OUTPUT".to_owned(),
     ]);
+    if !lets_calls_pass {
+        nat.push("-A ISTIO_OUTPUT -j ISTIO_REDIRECT".to_owned());
+    }
+    nat.push("-A OUTPUT -p tcp -j ISTIO_OUTPUT".to_owned());
 }
 
 /// By the port that was meant, whatever capture makes of it.
 fn obstruct(port: Option<u16>, obstacle: Obstacle, nat: &mut Vec<String>, filter: &mut Vec<String>) {
     let meant = port.map(|port| format!(" -m conntrack --ctorigdstport {port}"));
     let meant = meant.unwrap_or_default();
+    let called = port.map(|port| format!(" --dport {port}")).unwrap_or_default();
+    let mut lead = |target: String| nat.push(format!("-A PREROUTING -i eth0 -p tcp{called} -j {target}"));
     match obstacle {
         Obstacle::BlackHole => filter.push(format!("-A INPUT -i eth0 -p tcp{meant} -j DROP")),
-        Obstacle::Refusal => {
-            filter.push(format!(
-                "-A INPUT -i eth0 -p tcp{meant} -j REJECT --reject-with tcp-reset"
-            ));
-        }
-        Obstacle::Silence => {
-            let port = port.map(|port| format!(" --dport {port}")).unwrap_or_default();
-            nat.push(format!(
-                "-A PREROUTING -i eth0 -p tcp{port} -j REDIRECT --to-ports {SILENT_PORT}"
-            ));
-        }
+        Obstacle::Refusal => filter.push(format!(
+            "-A INPUT -i eth0 -p tcp{meant} -j REJECT --reject-with tcp-reset"
+        )),
+        Obstacle::Silence => lead(format!("REDIRECT --to-ports {SILENT_PORT}")),
+        Obstacle::Bypass => lead("ACCEPT".to_owned()),
+        Obstacle::Misdirection(to) => lead(format!("REDIRECT --to-ports {to}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_those_of_istio_iptables_with_what_stands_in_the_way_before_them() {
+        let service = |last| SocketAddr::from(([10, 96, 0, last], 8080));
+        let rules = Rules {
+            captured: true,
+            lets_calls_pass: false,
+            services: [
+                (service(1), Some(([10, 244, 0, 2], 8080).into())),
+                (service(2), None),
+            ]
+            .into(),
+            obstacles: [
+                (None, Obstacle::BlackHole),
+                (Some(8080), Obstacle::Misdirection(9000)),
+                (Some(9000), Obstacle::Bypass),
+                (Some(9001), Obstacle::Silence),
+                (Some(9002), Obstacle::Refusal),
+            ]
+            .into(),
+        };
+        insta::assert_snapshot!(text(&rules));
+    }
+
+    #[test]
+    fn a_pod_without_a_sidecar_has_no_capture_and_one_may_leave_out_its_calls() {
+        let captured = Rules {
+            captured: true,
+            ..Rules::default()
+        };
+        let passing = Rules {
+            lets_calls_pass: true,
+            ..captured.clone()
+        };
+        assert!(!text(&Rules::default()).contains("ISTIO"));
+        let lost: Vec<String> = text(&captured)
+            .lines()
+            .filter(|line| !text(&passing).contains(line))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(lost, ["-A ISTIO_OUTPUT -j ISTIO_REDIRECT"]);
     }
 }

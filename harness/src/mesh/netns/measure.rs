@@ -19,11 +19,13 @@ pub(crate) async fn measure() -> Result<(), NetnsError> {
     };
     let rules = Rules {
         captured: true,
+        lets_calls_pass: false,
         services: [service(1, Some(([10, 244, 0, 9], 80).into())), service(2, None)].into(),
         obstacles: [
             (Some(1), Obstacle::BlackHole),
             (Some(2), Obstacle::Silence),
             (Some(3), Obstacle::Refusal),
+            (Some(4), Obstacle::Bypass),
         ]
         .into(),
     };

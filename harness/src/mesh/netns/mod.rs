@@ -106,6 +106,7 @@ impl Network for Namespaces {
         let enforced = pods.iter_mut().map(|pod| {
             let rules = Rules {
                 captured: pod.has_sidecar,
+                lets_calls_pass: desired.conditions.uncaptured.contains(&pod.name.workload),
                 services: addresses.reached_by(desired, pod.name),
                 obstacles: desired
                     .conditions

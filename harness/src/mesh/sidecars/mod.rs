@@ -130,7 +130,9 @@ impl<N: Network> SidecarMesh<N> {
                 .ok_or_else(|| MeshError::UnknownWorkload {
                     workload: call.from.clone(),
                 })?;
-        let through_sidecar = call.kind.is_of_application() && client.has_sidecar();
+        let through_sidecar = call.kind.is_of_application()
+            && client.has_sidecar()
+            && !desired.conditions.uncaptured.contains(&call.from);
         if !resolves(&desired.topology, call, through_sidecar) {
             return Ok(None);
         }
@@ -214,7 +216,9 @@ impl<N: Network> SidecarMesh<N> {
 
     async fn observe(&mut self, desired: &Desired, call: &Call) -> Result<Evidence, MeshError> {
         let nonce = self.next_nonce();
-        let client = call.kind.is_of_application().then(|| call.from.pod(0));
+        let enters_sidecar =
+            call.kind.is_of_application() && !desired.conditions.uncaptured.contains(&call.from);
+        let client = enters_sidecar.then(|| call.from.pod(0));
         let server = target(&desired.topology, call);
         let server_pod = server.as_ref().map(|(pod, _)| pod.clone());
         self.pods.drain_applications();
@@ -263,6 +267,7 @@ impl<N: Network> SidecarMesh<N> {
         Ok(Evidence {
             kind: call.kind,
             payload: call.payload,
+            port: server.as_ref().map(|(_, port)| *port),
             caller,
             instruments: gathered.instruments(),
             client_proxy: gathered.client,

@@ -124,7 +124,11 @@ impl ApplicationServer {
     /// Every entry is made before its answer is sent: a caller that has its answer finds the entry here.
     #[must_use]
     pub fn drain(&self) -> Vec<Seen> {
-        self.responder.record.drain()
+        let mut seen = self.responder.record.drain();
+        for seen in &mut seen {
+            seen.application.port = Some(self.responder.port);
+        }
+        seen
     }
 
     /// Stops and waits until the listener and every connection are gone.

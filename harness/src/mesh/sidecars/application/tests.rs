@@ -35,6 +35,7 @@ fn dial(application: &ApplicationServer, payload: Payload) -> Dial<'static> {
 fn saw(saw: Bytes, requests: u32, nonce: Option<&str>) -> Seen {
     Seen {
         application: Application {
+            port: Some(8080),
             saw,
             requests,
             forwarded_client_cert: None,
