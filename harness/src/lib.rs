@@ -17,6 +17,7 @@ pub mod istio;
 pub mod kubernetes;
 pub mod logs;
 pub mod mesh;
+pub mod network_namespace;
 pub mod one_or_many;
 pub mod outcome;
 pub mod pki;

@@ -1,6 +1,6 @@
 //! The state that faults and rotations leave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::TlsLimits;
 use super::history::{Event, History};
@@ -18,6 +18,8 @@ pub struct Conditions {
     pub tls_limits: BTreeMap<WorkloadName, BTreeMap<Side, TlsLimits>>,
     /// What stands in the way to a workload's pods, by port; `None` for all ports.
     pub obstacles: BTreeMap<WorkloadName, BTreeMap<Option<u16>, Obstacle>>,
+    /// Workloads whose application sends past its sidecar.
+    pub uncaptured: BTreeSet<WorkloadName>,
 }
 
 /// What the network does with connections to a port.
@@ -29,6 +31,10 @@ pub enum Obstacle {
     Silence,
     /// They are refused.
     Refusal,
+    /// They come to the application, past its sidecar.
+    Bypass,
+    /// They come to this port of the pod, past its sidecar.
+    Misdirection(u16),
 }
 
 impl Conditions {

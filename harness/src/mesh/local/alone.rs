@@ -1,13 +1,13 @@
-//! One thing at a time, over and over: what proxies are measured by.
+//! One start after the other: what proxies are measured by.
 
 use std::time::{Duration, Instant};
 
-use crate::call::{Call, PodName};
+use crate::call::PodName;
+use crate::mesh::sidecars::CONTROL_SOCKET;
 use crate::mesh::{MeshError, RunDirectory};
-use crate::probe::dial;
 
+use super::LocalMesh;
 use super::floor::{Proxy, on_ports_of_their_own, start};
-use super::{CONTROL_SOCKET, LocalMesh, not_planned, unplanned};
 
 impl LocalMesh {
     /// Starts the sidecar of `pod` beside itself `count` times, each after the end of the one before, and tells how long each
@@ -37,28 +37,5 @@ impl LocalMesh {
             process.stop().await;
         }
         Ok(taken)
-    }
-
-    /// Makes `count` full handshakes with the server of `call`, a raw call with a certificate, as [`dial::handshakes`] does.
-    ///
-    /// # Errors
-    /// As [`Mesh::call`](crate::mesh::Mesh::call).
-    pub(crate) async fn handshakes(&mut self, call: &Call, count: usize) -> Result<Vec<Duration>, MeshError> {
-        let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
-        let taken = async {
-            let way = self
-                .way(&desired, call)?
-                .ok_or_else(|| not_planned(call, "an address"))?;
-            let offer = self.offer_with_certificate(&desired, call)?;
-            Ok(dial::handshakes(&way.dial(call.payload, ""), &offer, count).await?)
-        }
-        .await;
-        self.desired = Some(desired);
-        taken
-    }
-
-    /// The operating system's id of the proxy of `pod`.
-    pub(crate) fn process_id(&self, pod: &PodName) -> Option<u32> {
-        self.pods.running(pod)?.process_id()
     }
 }

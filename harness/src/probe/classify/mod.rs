@@ -10,8 +10,8 @@
 //!   empty for such refusals, or are shared by TLS and plaintext.
 //! - What does not decide becomes `unknown` with its candidates, never a guess.
 //!
-//! Two outcomes of the vocabulary are never given here: `misrouted` needs to know which port was meant, and
-//! `server-first-stall` a protocol in which the server speaks first.
+//! One outcome of the vocabulary is never given here: `server-first-stall` needs a protocol in which the server speaks
+//! first.
 
 mod alert;
 mod answered;
@@ -33,6 +33,7 @@ type Rule = (&'static str, fn(&Facts<'_>) -> Option<Outcome>);
 
 /// In order of precedence.
 const RULES: &[Rule] = &[
+    ("misrouted", below_tls::misrouted),
     ("delivered", delivered::answered),
     ("access-denied", answered::access_denied),
     ("named-refusal", refused::named),
