@@ -1,8 +1,9 @@
 //! Programs started from a thread that lives as long as they need it, and ended with the harness.
 
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::runtime::Handle;
 
 use crate::network_namespace::NetworkNamespace;
@@ -24,14 +25,36 @@ impl Leashed {
     }
 
     /// How it ended, if it has.
-    pub(crate) fn ended(&mut self) -> std::io::Result<Option<std::process::ExitStatus>> {
+    pub(crate) fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
         self.0.try_wait()
+    }
+
+    /// What it prints, where that is piped; once.
+    pub(crate) const fn output(&mut self) -> Option<ChildStdout> {
+        self.0.stdout.take()
+    }
+
+    /// What it complains of, where that is piped; once.
+    pub(crate) const fn errors(&mut self) -> Option<ChildStderr> {
+        self.0.stderr.take()
     }
 
     /// Kills the program without waiting for its end.
     pub(crate) fn kill(&mut self) {
         // Fails only when it is gone already.
         let _ = self.0.start_kill();
+    }
+
+    /// Kills the program and waits for its end, where nothing can be awaited. How it ended, if it has within two seconds.
+    pub(crate) fn end(&mut self) -> Option<ExitStatus> {
+        self.kill();
+        let deadline = Instant::now() + EXIT_DEADLINE;
+        loop {
+            match self.ended() {
+                Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
+                ended => return ended.unwrap_or_default(),
+            }
+        }
     }
 
     /// Kills the program and waits for its end.
@@ -43,13 +66,8 @@ impl Leashed {
 }
 
 impl Drop for Leashed {
-    /// Blocks for as long as the program takes to end, unless it has.
     fn drop(&mut self) {
-        self.kill();
-        let deadline = Instant::now() + EXIT_DEADLINE;
-        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(LOOK_AGAIN);
-        }
+        self.end();
     }
 }
 

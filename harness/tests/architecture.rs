@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Every module of the library in the order in which data flows, with all it may know. Each knows only modules above it,
 /// so there is no circle.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("invocation", &[]),
     ("outcome", &[]),
     ("visibility", &[]),
     ("call", &[]),
@@ -16,7 +17,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("one_or_many", &[]),
     ("reference", &["call"]),
     ("kubernetes", &[]),
-    ("snapshot", &["kubernetes", "reference"]),
+    ("snapshot", &["invocation", "kubernetes", "reference"]),
+    ("guardrails", &["snapshot"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
     (
@@ -24,14 +26,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
     ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
-    ("cluster", &["istio", "kubernetes", "pki", "snapshot"]),
+    (
+        "cluster",
+        &["invocation", "istio", "kubernetes", "pki", "snapshot"],
+    ),
     ("probe", &["call", "network_namespace", "outcome", "pki"]),
+    ("kernel", &["child", "network_namespace", "probe"]),
     (
         "envoy",
         &[
             "call",
             "child",
             "fault",
+            "invocation",
             "istio",
             "network_namespace",
             "probe",
@@ -45,6 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "envoy",
             "fault",
             "istio",
+            "kernel",
             "network_namespace",
             "outcome",
             "pki",
@@ -59,6 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "call",
             "envoy",
             "fault",
+            "invocation",
             "istio",
             "mesh",
             "one_or_many",
@@ -69,11 +78,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("claims", &["reference", "scenario"]),
+    ("matrix", &["istio", "mesh", "reference", "scenario", "snapshot"]),
     ("symptom", &["call", "outcome", "probe"]),
     (
         "report",
         &[
-            "audit", "call", "claims", "envoy", "fault", "istio", "mesh", "outcome", "probe", "scenario",
+            "audit",
+            "call",
+            "claims",
+            "envoy",
+            "fault",
+            "invocation",
+            "istio",
+            "mesh",
+            "outcome",
+            "probe",
+            "scenario",
             "symptom",
         ],
     ),
@@ -108,7 +128,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
-    ("logs", &["outcome"]),
+    ("logs", &["invocation", "outcome"]),
     (
         "chaos",
         &[

@@ -7,6 +7,7 @@ use clap::Args;
 use meshproof::mesh::Tier;
 
 use crate::exit::Exit;
+use crate::root::checkout;
 use crate::scenario::tier;
 
 /// Run every scenario as a test, through libtest-mimic: the same as `cargo test -p scenarios`.
@@ -22,6 +23,7 @@ pub(crate) struct Suite {
 
 impl Suite {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        checkout()?;
         // Cargo tells its subcommands which cargo they belong to.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)

@@ -12,6 +12,7 @@ mod proxy_logs;
 pub mod replay;
 mod run_directory;
 mod sidecars;
+mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::call::{Call, Connections};
 use crate::envoy::binary::{Overrides, Progress, Provenance, Silent};
 use crate::fault::Conditions;
 use crate::istio::Topology;
+use crate::kernel::Tracer;
 use crate::probe::Evidence;
 use crate::snapshot::Snapshot;
 use crate::visibility::Visibility;
@@ -127,6 +129,8 @@ pub struct Settings {
     pub recording: Option<replay::Recording>,
     /// Also have proxies write what Istio would have them write, as installed and with these manifests.
     pub istio_logs: Option<&'static Visibility>,
+    /// Watches the connections of every call, which must then be the only one that this process makes.
+    pub kernel: Option<Arc<Tracer>>,
     /// Told how the download of missing binaries goes.
     pub progress: Arc<dyn Progress + Send + Sync>,
 }
@@ -138,12 +142,22 @@ impl Default for Settings {
             keep: false,
             recording: None,
             istio_logs: None,
+            kernel: None,
             progress: Arc::new(Silent),
         }
     }
 }
 
 impl Tier {
+    /// Whether this version has it.
+    #[must_use]
+    pub const fn is_built(self) -> bool {
+        match self {
+            Self::Local | Self::Netns | Self::Replay => true,
+            Self::Docker | Self::Kind | Self::Cluster => false,
+        }
+    }
+
     /// What the tier can do beyond calls between sidecars.
     #[must_use]
     pub const fn capabilities(self) -> &'static [Capability] {
@@ -176,6 +190,14 @@ impl Tier {
     /// # Errors
     /// [`MeshError::TierMissing`] for a tier that this version does not have, else what the tier could not set up.
     pub fn open(self, settings: &Settings) -> Result<Box<dyn Mesh>, MeshError> {
+        let mesh = self.open_unwatched(settings)?;
+        Ok(match &settings.kernel {
+            Some(kernel) => Box::new(watched::WatchedMesh::new(mesh, Arc::clone(kernel))),
+            None => mesh,
+        })
+    }
+
+    fn open_unwatched(self, settings: &Settings) -> Result<Box<dyn Mesh>, MeshError> {
         match self {
             Self::Local => Ok(Box::new(local::LocalMesh::new(settings.clone())?)),
             Self::Replay => {

@@ -6,6 +6,7 @@ use super::format::{Expectation, Phase};
 use super::load::Scenario;
 use crate::call::{CallKind, Connections, Payload};
 use crate::fault::{Fault, TlsLimitsFault};
+use crate::invocation::command;
 use crate::one_or_many::OneOrMany;
 
 /// The page: what it is about, what happens phase by phase, what its faults imitate, how to run it.
@@ -45,13 +46,15 @@ impl Display for Page<'_> {
         self.faults(f)?;
         writeln!(
             f,
-            "\nRun it:                 cargo xtask scenario {}",
+            "\nRun it:                 {} scenario {}",
+            command(),
             metadata.name
         )?;
         if self.0.expects_refusals() {
             writeln!(
                 f,
-                "Prove that it notices:  cargo xtask scenario {} --without-faults",
+                "Prove that it notices:  {} scenario {} --without-faults",
+                command(),
                 metadata.name
             )?;
         }

@@ -7,13 +7,14 @@ use meshproof::logs::Patterns;
 use meshproof::mesh::{Settings, Tier};
 use meshproof::recognition::{Shown, Table, recognise};
 use meshproof::scenario::verdict::Verdict;
-use meshproof::scenario::{Catalogue, Scenario, workspace_root};
+use meshproof::scenario::{Catalogue, Scenario};
 use meshproof::visibility::Visibility;
 use serde_json::json;
 
 use super::Output;
 use crate::exit::{BadInput, Exit};
 use crate::output::outln;
+use crate::root::root;
 use crate::scenario::{find, mistakes, silently};
 
 /// How long a scenario may take.
@@ -29,7 +30,7 @@ pub(super) fn run(names: &[String], output: Output) -> anyhow::Result<Exit> {
         istio_logs: Some(Visibility::embedded()?),
         ..Settings::default()
     };
-    let Some(results) = silently(&chosen(names)?, Tier::Local, settings, LIMIT)? else {
+    let Some(results) = silently(&chosen(names)?, Tier::Local, settings, LIMIT, &[])? else {
         return Ok(Exit::Interrupted);
     };
     let table = recognise(Patterns::embedded()?, &results)?;
@@ -58,7 +59,7 @@ pub(super) fn run(names: &[String], output: Output) -> anyhow::Result<Exit> {
 }
 
 fn chosen(names: &[String]) -> anyhow::Result<Vec<Scenario>> {
-    let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+    let root = root()?;
     let catalogue = Catalogue::load(&root)
         .with_context(|| format!("cannot read {}", root.join("scenarios").display()))?;
     if names.is_empty() {

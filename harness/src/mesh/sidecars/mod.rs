@@ -274,6 +274,7 @@ impl<N: Network> SidecarMesh<N> {
             instruments: gathered.instruments(),
             client_proxy: gathered.client,
             server_proxy: gathered.server,
+            kernel: Vec::new(),
             application: application.map(|(_, seen)| seen.application),
             incomplete: gathered.incomplete,
         })
