@@ -18,11 +18,7 @@ use tokio::runtime::Runtime;
 #[expect(clippy::print_stderr, reason = "says why trials are not made")]
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let missing = Runtime::new()
-        .unwrap()
-        .block_on(Tracer::start())
-        .err()
-        .filter(meshproof::kernel::TracerError::is_machine);
+    let missing = Runtime::new().unwrap().block_on(Tracer::start()).err();
     if let Some(missing) = &missing {
         eprintln!("the kernel cannot be watched here: {missing}");
     }

@@ -102,7 +102,9 @@ pub fn main(carried: Option<Catalogue>) -> ExitCode {
     if let Some(catalogue) = carried {
         root::carry(catalogue);
     }
-    let logs = EnvFilter::try_from_env("MESHPROOF_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    // The Kubernetes client logs the errors that it returns, and every attempt to reach a server that is away.
+    let default = || EnvFilter::new("warn,kube_client=off");
+    let logs = EnvFilter::try_from_env("MESHPROOF_LOG").unwrap_or_else(|_| default());
     tracing_subscriber::fmt()
         .with_env_filter(logs)
         .with_writer(std::io::stderr)

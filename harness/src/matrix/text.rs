@@ -47,10 +47,10 @@ impl fmt::Display for MatrixTable<'_> {
         for it in &self.matrix.exclusions {
             write!(
                 f,
-                "\nexcluded until {}: {} ({} cells): {}",
+                "\n{} excluded until {}: {}\n  {}",
+                counted(it.cells, "cell"),
                 it.until,
                 it.coordinates(),
-                it.cells,
                 it.reason
             )?;
         }
@@ -104,9 +104,13 @@ fn unsupported(row: &Row) -> Vec<(&str, String)> {
     for it in &row.unsupported {
         *reasons.entry(&it.reason).or_default() += 1;
     }
-    let worded = |(reason, count)| match count {
-        1 => (reason, "1 pairing".to_owned()),
-        many => (reason, format!("{many} pairings")),
-    };
+    let worded = |(reason, count)| (reason, counted(count, "pairing"));
     reasons.into_iter().map(worded).collect()
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        many => format!("{many} {what}s"),
+    }
 }

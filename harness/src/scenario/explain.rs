@@ -117,6 +117,9 @@ pub(crate) fn actions(phase: &Phase) -> Vec<String> {
     for step in phase.rotate.iter().flatten() {
         line("rotate", &step.to_string());
     }
+    if let Some(restart) = &phase.restart {
+        line("restart", &restart.to_string());
+    }
     match phase.connections {
         Connections::Fresh => {}
         Connections::Resume => line("let", "calls resume TLS sessions"),
@@ -208,8 +211,8 @@ pub(crate) fn call_of(expectation: &Expectation) -> String {
     if expectation.call != CallKind::App {
         traits.push(expectation.call.as_str().to_owned());
     }
-    if expectation.payload == Payload::Tcp {
-        traits.push("tcp".to_owned());
+    if expectation.payload != Payload::Http {
+        traits.push(expectation.payload.as_str().to_owned());
     }
     traits.extend(expectation.alpn.iter().map(|alpn| format!("ALPN {alpn}")));
     traits.extend(expectation.subset.iter().map(|subset| format!("subset {subset}")));

@@ -215,7 +215,7 @@ prop_compose! {
 
 /// Faults of the workloads with these names.
 fn conditions() -> impl Strategy<Value = Vec<(&'static str, u8, u8)>> {
-    prop::collection::vec((one_of(&NAMESPACES), 0..4_u8, 0..15_u8), 0..4)
+    prop::collection::vec((one_of(&NAMESPACES), 0..4_u8, 0..16_u8), 0..4)
 }
 
 fn shape() -> impl Strategy<Value = CallShape> {
@@ -292,6 +292,8 @@ fn broken(topology: &Topology, faults: &[(&str, u8, u8)]) -> Conditions {
             workloads: credentials.collect(),
             roots: BTreeMap::new(),
         },
+        killed: named(15).collect(),
+        ..Conditions::default()
     }
 }
 

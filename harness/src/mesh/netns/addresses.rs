@@ -11,7 +11,7 @@ use crate::envoy::config::{self, Entry, Target};
 use crate::istio::Topology;
 use crate::istio::policy::{Inbound, InboundGroup, ListenerClass, Outbound};
 use crate::mesh::Desired;
-use crate::mesh::sidecars::{Places, Told, calls_of, target};
+use crate::mesh::sidecars::{NOWHERE, Places, Told, calls_of, target};
 
 /// The network of Services, as kubeadm's default has it.
 const SERVICE_NETWORK: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 0);
@@ -88,7 +88,8 @@ impl Addresses {
             .filter_map(|call| {
                 let service = self.services.get(&Meant::of(call)?)?;
                 let endpoint = target(&desired.topology, call)
-                    .and_then(|(pod, port)| self.reach(&desired.topology, &pod, port));
+                    .and_then(|(pod, port)| self.reach(&desired.topology, &pod, port))
+                    .filter(|endpoint| *endpoint != NOWHERE.into());
                 Some(((*service, call.to.port()).into(), endpoint))
             })
             .collect()
@@ -156,9 +157,10 @@ impl Addresses {
 }
 
 impl Places for Addresses {
-    /// To the pod, where capture leads them to its sidecar.
+    /// To the pod, where capture leads them to its sidecar; of a pod that does not run, to where nobody listens.
     fn reach(&self, _: &Topology, pod: &PodName, port: u16) -> Option<SocketAddr> {
-        Some((*self.pods.get(pod)?, port).into())
+        let address = self.pods.get(pod).map(|address| (*address, port).into());
+        Some(address.unwrap_or_else(|| NOWHERE.into()))
     }
 
     /// What DNS says: the address of the Service, or of a pod where it is headless.

@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use semver::Version;
 use tokio::task::JoinSet;
 
-use crate::call::{Connections, PodName};
+use crate::call::{Connections, Payload, PodName};
 use crate::envoy::binary::{EnvoyBinary, Store};
 use crate::envoy::config::IstioLogs;
 use crate::envoy::xds::ControlPlane;
@@ -24,6 +24,7 @@ use super::application::{ApplicationServer, Seen, Speaks};
 use super::network::{Home as _, Housed, Network};
 use super::observe::{self, Before, Ends, Gathered};
 use super::resources::{self, Pin, pod_ports};
+use super::routing::candidates;
 use super::sidecar::Sidecar;
 
 /// One pod.
@@ -32,6 +33,8 @@ struct Pod<N: Network> {
     made_from: Workload,
     /// The secrets it got; to be without one it has to be new.
     supply: Supply,
+    /// How often it was restarted until it came.
+    restarts: u32,
     applications: BTreeMap<u16, ApplicationServer>,
     sidecar: Option<Sidecar>,
     /// Its proxy and its applications are in it, so it goes after them.
@@ -79,6 +82,7 @@ impl<N: Network> Pods<N> {
             .topology
             .workloads
             .values()
+            .filter(|workload| !desired.conditions.killed.contains(&workload.name))
             .flat_map(|workload| {
                 (0..workload.replicas).map(move |ordinal| (workload.name.pod(ordinal), workload))
             })
@@ -91,6 +95,7 @@ impl<N: Network> Pods<N> {
                     .get(*name)
                     .is_none_or(|workload| **workload != pod.made_from)
                     || supply(&desired.conditions, name).lacks_of(pod.supply)
+                    || restarts(&desired.conditions, name) != pod.restarts
             })
             .map(|(name, _)| name.clone())
             .collect();
@@ -122,6 +127,7 @@ impl<N: Network> Pods<N> {
                     let pod = Pod {
                         made_from,
                         supply: supply(&desired.conditions, &name),
+                        restarts: restarts(&desired.conditions, &name),
                         applications: BTreeMap::new(),
                         sidecar,
                         home,
@@ -187,7 +193,7 @@ impl<N: Network> Pods<N> {
     async fn start_applications(&mut self, desired: &Desired) -> Result<(), MeshError> {
         for (name, pod) in &mut self.pods {
             for port in pod_ports(desired, &name.workload) {
-                let speaks = speaks(&desired.topology, name, port);
+                let speaks = speaks(desired, name, port);
                 let running = pod.applications.get(&port);
                 if !pod.made_from.listens_on(port) || running.is_some_and(|it| it.speaks() == speaks) {
                     continue;
@@ -440,8 +446,21 @@ fn supply(conditions: &Conditions, pod: &PodName) -> Supply {
     held.map_or(Supply::FULL, |held| held.supply)
 }
 
-/// What the application behind a pod port speaks. HTTP says what is inside; `tcp` says nothing about it.
-fn speaks(topology: &Topology, pod: &PodName, port: u16) -> Speaks {
+/// How often a pod was restarted.
+fn restarts(conditions: &Conditions, pod: &PodName) -> u32 {
+    conditions.restarts.get(pod).copied().unwrap_or_default()
+}
+
+/// What the application behind a pod port speaks. HTTP says what is inside; `tcp` says nothing about it. Whether it speaks
+/// first no object says: those who call it know.
+fn speaks(desired: &Desired, pod: &PodName, port: u16) -> Speaks {
+    let topology = &*desired.topology;
+    let server_first = desired.calls.iter().any(|call| {
+        call.payload == Payload::ServerFirst && candidates(topology, call).contains(&(pod.clone(), port))
+    });
+    if server_first {
+        return Speaks::ServerFirst;
+    }
     match topology.declared_class(&pod.workload, port) {
         Some(ListenerClass::Http) => Speaks::Http,
         Some(ListenerClass::Tcp | ListenerClass::Auto) | None => Speaks::Either,

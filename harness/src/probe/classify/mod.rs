@@ -9,9 +9,6 @@
 //! - Response bodies, response flags and filter chain names decide nothing: they changed between Envoy versions, are
 //!   empty for such refusals, or are shared by TLS and plaintext.
 //! - What does not decide becomes `unknown` with its candidates, never a guess.
-//!
-//! One outcome of the vocabulary is never given here: `server-first-stall` needs a protocol in which the server speaks
-//! first.
 
 mod alert;
 mod answered;
@@ -54,6 +51,7 @@ const RULES: &[Rule] = &[
     ("no-healthy-upstream", answered::no_healthy_upstream),
     ("no-route", answered::no_route),
     ("connection-refused", below_tls::connection_refused),
+    ("server-first-stall", below_tls::server_first_stall),
     ("timed-out", below_tls::timed_out),
     ("connection-reset", below_tls::connection_reset),
 ];
