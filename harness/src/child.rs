@@ -1,55 +1,86 @@
-//! Programs started from a thread that lives as long as the harness, and ended with it.
+//! Programs started from a thread that lives as long as they need it, and ended with the harness.
 
-use std::sync::OnceLock;
-use std::sync::mpsc::{Sender, channel};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+
+use crate::network_namespace::NetworkNamespace;
 
 /// How long a program may take to end after being killed. Measured for Envoy: 16 to 32 ms.
 const EXIT_DEADLINE: Duration = Duration::from_secs(2);
 /// How often a dying program is looked at where nothing can be awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// Kills a child and waits for its end.
-pub(crate) fn end(child: &mut Child) {
-    // Fails only when it is gone already.
-    let _ = child.start_kill();
-    let deadline = Instant::now() + EXIT_DEADLINE;
-    while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
-        std::thread::sleep(LOOK_AGAIN);
+/// A program that is killed when it is dropped, and waited for: whoever drops it removes its files next, so it must not be
+/// left dying.
+#[derive(Debug)]
+pub(crate) struct Leashed(Child);
+
+impl Leashed {
+    /// The operating system's id of the process, unless it has ended.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.0.id()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        self.0.try_wait()
+    }
+
+    /// What it prints, where that is piped; once.
+    pub(crate) const fn output(&mut self) -> Option<ChildStdout> {
+        self.0.stdout.take()
+    }
+
+    /// What it complains of, where that is piped; once.
+    pub(crate) const fn errors(&mut self) -> Option<ChildStderr> {
+        self.0.stderr.take()
+    }
+
+    /// Kills the program without waiting for its end.
+    pub(crate) fn kill(&mut self) {
+        // Fails only when it is gone already.
+        let _ = self.0.start_kill();
+    }
+
+    /// Kills the program and waits for its end, where nothing can be awaited. How it ended, if it has within two seconds.
+    pub(crate) fn end(&mut self) -> Option<ExitStatus> {
+        self.kill();
+        let deadline = Instant::now() + EXIT_DEADLINE;
+        loop {
+            match self.ended() {
+                Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
+                ended => return ended.unwrap_or_default(),
+            }
+        }
+    }
+
+    /// Kills the program and waits for its end.
+    pub(crate) async fn stop(&mut self) {
+        self.kill();
+        // Fails only when it is gone already.
+        let _ = tokio::time::timeout(EXIT_DEADLINE, self.0.wait()).await;
     }
 }
 
-/// A request to the spawning thread.
-type Spawn = (Command, Handle, oneshot::Sender<std::io::Result<Child>>);
+impl Drop for Leashed {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
 
-/// Spawns on a thread that never ends: on Linux a child's parent-death signal follows the *thread* that spawned it,
-/// and a worker of a runtime may end long before the harness does.
-pub(crate) async fn spawn(command: Command) -> std::io::Result<Child> {
-    static SPAWNER: OnceLock<Sender<Spawn>> = OnceLock::new();
-    let spawner = SPAWNER.get_or_init(|| {
-        let (sender, requests) = channel::<Spawn>();
-        std::thread::spawn(move || {
-            for (mut command, runtime, answer) in requests {
-                let _runtime = runtime.enter();
-                die_with_parent(&mut command);
-                if let Err(Ok(mut child)) = answer.send(command.spawn()) {
-                    // The asker was cancelled, and its directory is going away.
-                    end(&mut child);
-                }
-            }
-        });
-        sender
-    });
-    let (answer, child) = oneshot::channel();
-    let gone = || std::io::Error::other("the spawning thread is gone");
-    spawner
-        .send((command, Handle::current(), answer))
-        .map_err(|_| gone())?;
-    child.await.map_err(|_| gone())?
+/// Spawns on the thread of the namespace, which lives as long as the namespace is used: on Linux a child's parent-death
+/// signal follows the *thread* that spawned it, and a worker of a runtime may end long before the harness does.
+pub(crate) async fn spawn(namespace: &NetworkNamespace, mut command: Command) -> std::io::Result<Leashed> {
+    let runtime = Handle::current();
+    let start = move || {
+        let _runtime = runtime.enter();
+        die_with_parent(&mut command);
+        command.spawn().map(Leashed)
+    };
+    namespace.inside(start).await?
 }
 
 #[cfg(target_os = "linux")]

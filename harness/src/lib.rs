@@ -21,6 +21,7 @@ pub mod kubernetes;
 pub mod logs;
 pub mod matrix;
 pub mod mesh;
+pub mod network_namespace;
 pub mod one_or_many;
 pub mod outcome;
 pub mod pki;

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("invocation", &[]),
     ("outcome", &[]),
-    ("child", &[]),
     ("visibility", &[]),
     ("call", &[]),
+    ("network_namespace", &[]),
+    ("child", &["network_namespace"]),
     ("one_or_many", &[]),
     ("reference", &["call"]),
     ("kubernetes", &[]),
@@ -29,8 +30,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cluster",
         &["invocation", "istio", "kubernetes", "pki", "snapshot"],
     ),
-    ("probe", &["call", "outcome", "pki"]),
-    ("kernel", &["child", "probe"]),
+    ("probe", &["call", "network_namespace", "outcome", "pki"]),
+    ("kernel", &["child", "network_namespace", "probe"]),
     (
         "envoy",
         &[
@@ -39,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "fault",
             "invocation",
             "istio",
+            "network_namespace",
             "probe",
             "visibility",
         ],
@@ -51,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "fault",
             "istio",
             "kernel",
+            "network_namespace",
             "outcome",
             "pki",
             "probe",
@@ -136,6 +139,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "istio",
             "logs",
             "mesh",
+            "network_namespace",
             "outcome",
             "probe",
             "scenario",
@@ -240,7 +244,7 @@ fn what_observes_knows_nothing_of_what_judges() {
 
 #[test]
 fn tiers_know_nothing_of_each_other() {
-    let tiers = ["local", "replay"];
+    let tiers = ["local", "netns", "replay"];
     for tier in tiers {
         for file in sources().filter(|file| is_below(file, &format!("mesh/{tier}"))) {
             let text = code(&file);

@@ -398,6 +398,7 @@ impl Observed {
                     Bytes::Http
                 },
                 requests: self.app_requests,
+                port: None,
                 forwarded_client_cert: answer.and_then(|body| Some(body["xfcc"].as_str()?.to_owned())),
             }),
             ..Evidence::default()

@@ -1,4 +1,4 @@
-//! The catalogue as tests, and the proofs that these tests can fail: one trial per scenario and tier, one that leaves
+//! The catalogue as tests, and the proofs that these tests can fail: one trial per scenario, one that leaves
 //! its causes out, and some with a wrong expectation.
 //!
 //! What a tier cannot run is decided when trials are listed, and shown as ignored with its reason: a runner that
@@ -15,6 +15,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use meshproof::envoy::binary::{Overrides, TerminalProgress};
 use meshproof::logs::Patterns;
 use meshproof::mesh::{Settings, Tier, sweep};
+use meshproof::network_namespace::become_root_of_own;
 use meshproof::outcome::{OutcomeId, Side};
 use meshproof::recognition::recognise;
 use meshproof::report::Text;
@@ -28,8 +29,14 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// The tiers that need nothing but this machine.
-const TIERS: [Tier; 1] = [Tier::Local];
+/// The tier on which all scenarios are run, and all are run with their causes left out.
+const TIER: Tier = Tier::Local;
+
+/// The tier on which all must hold that hold on [`TIER`]. Causes are left out of what that one cannot run.
+const OTHER_TIER: Tier = Tier::Netns;
+
+/// Names the tier that is meant instead, for all scenarios (`cargo xtask suite --on TIER`).
+const TIER_ASKED_FOR: &str = "MESHPROOF_TIER";
 
 /// The scenario whose expectations are made wrong.
 const BASELINE: &str = "baseline-strict";
@@ -41,18 +48,31 @@ const LIMIT: Duration = Duration::from_secs(300);
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments = Arguments::from_args();
     let catalogue = Catalogue::load(&workspace_root(Path::new(env!("CARGO_MANIFEST_DIR")))?)?;
+    let asked_for = std::env::var(TIER_ASKED_FOR).ok();
+    let asked_for: Option<Tier> = asked_for.map(|name| name.parse()).transpose()?;
+    if asked_for == Some(Tier::Netns) {
+        // Before there is a second thread. Where it is not allowed, the tier is measured and says so.
+        let _ = become_root_of_own();
+    }
     let runner = Arc::new(Runner::new()?);
     let mut trials = vec![loads(&catalogue)];
+    let tier = asked_for.unwrap_or(TIER);
+    let measured = runner.measure(tier);
     for scenario in &catalogue.scenarios {
-        trials.extend(
-            TIERS
-                .iter()
-                .flat_map(|tier| of_scenario(scenario, *tier, &runner)),
-        );
+        trials.extend(of_scenario(scenario, tier, &measured, &runner));
     }
-    for tier in TIERS {
-        let of_slip = |slip| wrong_expectation(&catalogue, slip, tier, &runner);
-        trials.extend(SLIPS.iter().map(of_slip));
+    let of_slip = |slip| wrong_expectation(&catalogue, slip, tier, &measured, &runner);
+    trials.extend(SLIPS.iter().map(of_slip));
+    if asked_for.is_none() {
+        let measured = runner.measure(OTHER_TIER);
+        for scenario in &catalogue.scenarios {
+            let [holds, notices] = of_scenario(scenario, OTHER_TIER, &measured, &runner);
+            trials.push(holds);
+            if runnable(scenario, TIER).is_err() {
+                trials.push(notices);
+            }
+        }
+        trials.push(expects_the_same_on_all_tiers(&catalogue));
     }
     if !arguments.list {
         let _ = sweep();
@@ -77,9 +97,33 @@ fn loads(catalogue: &Catalogue) -> Trial {
     })
 }
 
-fn of_scenario(scenario: &Scenario, tier: Tier, runner: &Arc<Runner>) -> [Trial; 2] {
+/// A scenario that holds on two tiers has given the same outcomes on both, unless it expects one thing here and another
+/// there.
+fn expects_the_same_on_all_tiers(catalogue: &Catalogue) -> Trial {
+    let of_scenario = |scenario: &Scenario| {
+        let expectations = scenario.file.spec.phases.iter().flat_map(|phase| &phase.expect);
+        let mut conditions = expectations.filter_map(|expectation| expectation.when.as_ref());
+        let is_conditional = conditions.any(|when| when.tier.is_some());
+        is_conditional.then(|| scenario.name().to_owned())
+    };
+    let depend: Vec<String> = catalogue.scenarios.iter().filter_map(of_scenario).collect();
+    Trial::test("same-on-all-tiers", move || {
+        if depend.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("the tier decides what is expected of {}", depend.join(", ")).into())
+        }
+    })
+}
+
+fn of_scenario(
+    scenario: &Scenario,
+    tier: Tier,
+    measured: &Result<(), String>,
+    runner: &Arc<Runner>,
+) -> [Trial; 2] {
     let name = format!("{}::{tier}", scenario.name());
-    let possible = runnable(scenario, tier);
+    let possible = runnable(scenario, tier).and(measured.clone());
     let breaks = if scenario.expects_refusals() {
         Ok(())
     } else {
@@ -144,14 +188,20 @@ const SLIPS: [Slip; 3] = [
 ];
 
 /// The baseline with one wrong expectation.
-fn wrong_expectation(catalogue: &Catalogue, slip: &Slip, tier: Tier, runner: &Arc<Runner>) -> Trial {
+fn wrong_expectation(
+    catalogue: &Catalogue,
+    slip: &Slip,
+    tier: Tier,
+    measured: &Result<(), String>,
+    runner: &Arc<Runner>,
+) -> Trial {
     let name = format!("{BASELINE}::{tier}::wrong-expectation::{}", slip.name);
     let baseline = catalogue.get(BASELINE);
     let Some((scenario, location)) = baseline.and_then(|baseline| with_slip(baseline, slip)) else {
         let missing = format!("{BASELINE} is not in the catalogue, or has no expectation to make wrong");
         return Trial::test(name, move || Err(missing.into()));
     };
-    let possible = runnable(&scenario, tier);
+    let possible = runnable(&scenario, tier).and(measured.clone());
     trial(&name, possible, &scenario, runner, move |scenario, runner| {
         let result = runner.run(scenario, &Options::on(tier))?;
         notices_wrong_expectation(&result, &location)
@@ -356,6 +406,12 @@ impl Runner {
             settings,
             interrupted,
         })
+    }
+
+    /// Whether this machine can run the tier; if not, why.
+    fn measure(&self, tier: Tier) -> Result<(), String> {
+        let measured = self.runtime.block_on(tier.measure());
+        measured.map_err(|missing| missing.to_string())
     }
 
     fn run(&self, scenario: &Scenario, options: &Options) -> Result<ScenarioResult, Failed> {

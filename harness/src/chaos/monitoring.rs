@@ -7,12 +7,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::Instant;
 
 use super::http::get;
 use super::tools::Tools;
-use crate::child;
+use crate::child::{Leashed, spawn};
+use crate::network_namespace::NetworkNamespace;
 
 /// The rules.
 const RULES: &str = include_str!("../../../manifests/alerts/rules.yaml");
@@ -178,7 +179,7 @@ struct Program {
     path: PathBuf,
     address: SocketAddr,
     log: PathBuf,
-    child: Child,
+    child: Leashed,
 }
 
 impl Program {
@@ -198,7 +199,7 @@ impl Program {
             .process_group(0)
             .kill_on_drop(true);
         Ok(Self {
-            child: child::spawn(command).await.map_err(failed)?,
+            child: spawn(NetworkNamespace::own(), command).await.map_err(failed)?,
             path: path.clone(),
             address,
             log: log.to_owned(),
@@ -221,7 +222,7 @@ impl Program {
     }
 
     fn check_alive(&mut self) -> Result<(), MonitoringError> {
-        match self.child.try_wait() {
+        match self.child.ended() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(self.not_ready(format!("ended ({status})"))),
             Err(error) => Err(self.not_ready(error.to_string())),
@@ -236,13 +237,6 @@ impl Program {
             what,
             last_words: lines[lines.len().saturating_sub(5)..].join("\n"),
         }
-    }
-}
-
-impl Drop for Program {
-    /// Its directory is removed next.
-    fn drop(&mut self) {
-        child::end(&mut self.child);
     }
 }
 

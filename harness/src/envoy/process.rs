@@ -2,15 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-use crate::child::{self, spawn};
-
-/// How long a proxy may take to end after being told to. Measured: 16 to 32 ms.
-const EXIT_DEADLINE: Duration = Duration::from_secs(2);
+use crate::child::{Leashed, spawn};
+use crate::network_namespace::NetworkNamespace;
 
 /// How often logs reach their file. A call's evidence waits for it, so it is short; Envoy's default is 10 s.
 const LOG_FLUSH_MILLIS: &str = "1";
@@ -80,12 +77,13 @@ pub(crate) struct EnvoyProcess {
     binary: PathBuf,
     node: String,
     files: Files,
-    child: Child,
+    child: Leashed,
 }
 
 impl EnvoyProcess {
-    /// Starts `binary` as the proxy `node` with the bootstrap `config`.
+    /// Starts `binary` in `namespace` as the proxy `node` with the bootstrap `config`.
     pub(crate) async fn start(
+        namespace: &NetworkNamespace,
         binary: &Path,
         node: &str,
         files: Files,
@@ -118,11 +116,13 @@ impl EnvoyProcess {
             // Out of the terminal's process group: Ctrl-C is for the harness, which ends its proxies in order.
             .process_group(0)
             .kill_on_drop(true);
-        let child = spawn(command).await.map_err(|source| ProcessError::Spawn {
-            binary: binary.to_owned(),
-            node: node.to_owned(),
-            source,
-        })?;
+        let child = spawn(namespace, command)
+            .await
+            .map_err(|source| ProcessError::Spawn {
+                binary: binary.to_owned(),
+                node: node.to_owned(),
+                source,
+            })?;
         if let Some(pid) = child.id() {
             write(&files.pid, &pid.to_string())?;
         }
@@ -145,7 +145,7 @@ impl EnvoyProcess {
 
     /// Fails if the process has ended by itself.
     pub(crate) fn check_alive(&mut self) -> Result<(), ProcessError> {
-        match self.child.try_wait() {
+        match self.child.ended() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(self.exited(&status.to_string())),
             Err(error) => Err(self.exited(&error.to_string())),
@@ -154,15 +154,12 @@ impl EnvoyProcess {
 
     /// Ends the process without waiting for it. Its evidence has been read by now, so it need not drain.
     pub(crate) fn kill(&mut self) {
-        // Fails only when it is gone already.
-        let _ = self.child.start_kill();
+        self.child.kill();
     }
 
     /// Ends the process and waits for it.
     pub(crate) async fn stop(mut self) {
-        self.kill();
-        // Fails only when it is gone already.
-        let _ = tokio::time::timeout(EXIT_DEADLINE, self.child.wait()).await;
+        self.child.stop().await;
         let _ = std::fs::remove_file(&self.files.pid);
     }
 
@@ -175,14 +172,6 @@ impl EnvoyProcess {
             status: status.to_owned(),
             last_words: lines[lines.len().saturating_sub(5)..].join("\n"),
         }
-    }
-}
-
-impl Drop for EnvoyProcess {
-    /// Whoever drops the process removes its directory next, so it must not be left dying. Blocks for as long as a
-    /// killed Envoy takes to end, and only where [`EnvoyProcess::stop`] was not reached: an interrupt or an error.
-    fn drop(&mut self) {
-        child::end(&mut self.child);
     }
 }
 

@@ -403,7 +403,7 @@ mod tests {
             istio_logs: None,
         };
         let told = || Resources {
-            clusters: vec![inbound_passthrough(&instruments)],
+            clusters: vec![inbound_passthrough(None, &instruments)],
             ..Resources::default()
         };
         assert!(control.push("a", told()).anything());

@@ -18,6 +18,8 @@ pub struct Conditions {
     pub tls_limits: BTreeMap<WorkloadName, BTreeMap<Side, TlsLimits>>,
     /// What stands in the way to a workload's pods, by port; `None` for all ports.
     pub obstacles: BTreeMap<WorkloadName, BTreeMap<Option<u16>, Obstacle>>,
+    /// Workloads whose application sends past its sidecar.
+    pub uncaptured: BTreeSet<WorkloadName>,
     /// How often pods were replaced by new ones that nothing but a restart asked for.
     pub restarts: BTreeMap<PodName, u32>,
     /// Pods that run and to which no Service leads: about to end, or not ready yet.
@@ -35,6 +37,10 @@ pub enum Obstacle {
     Silence,
     /// They are refused.
     Refusal,
+    /// They come to the application, past its sidecar.
+    Bypass,
+    /// They come to this port of the pod, past its sidecar.
+    Misdirection(u16),
 }
 
 impl Conditions {

@@ -156,6 +156,24 @@ impl Fault {
                 "a pod whose proxy is gone, or a redirect to a port on which nobody listens",
                 "503 URX,UF `delayed connect error: Connection refused` at callers, nothing at the server",
             ),
+            Self::UncapturedPort(_) => (
+                "uncaptured-port",
+                "`traffic.sidecar.istio.io/excludeInboundPorts`; for all ports, a pod whose init container or CNI plugin \
+                 did not write the rules",
+                "503 URX,UF `WRONG_VERSION_NUMBER` at callers with a sidecar, nothing at the server's; plaintext is \
+                 answered whatever the policy says",
+            ),
+            Self::MisdirectedPort(_) => (
+                "misdirected-port",
+                "a REDIRECT or DNAT rule to a port that is not the sidecar's, written by hand or by another tool",
+                "503 URX,UF `WRONG_VERSION_NUMBER` at callers, nothing at the server's sidecar",
+            ),
+            Self::UncapturedCalls(_) => (
+                "uncaptured-calls",
+                "`traffic.sidecar.istio.io/excludeOutboundPorts` or `excludeOutboundIPRanges`, or an application that runs \
+                 as the proxy's user, 1337",
+                "a connection closed without an answer; nothing in the client sidecar's log",
+            ),
         };
         FaultKind { id, imitates, shows }
     }

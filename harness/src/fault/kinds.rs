@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::parameters::{
-    ExtendedKeyUsage, LeafFault, LeafKeyFault, MissingSecret, Parameters, PortFault, RootFault, SanReplace,
-    SanSuffix, TlsLimitsFault, TrustDomain, WideFault,
+    ExtendedKeyUsage, LeafFault, LeafKeyFault, MisdirectedPort, MissingSecret, Parameters, PortFault,
+    RootFault, SanReplace, SanSuffix, TlsLimitsFault, TrustDomain, UncapturedCalls, WideFault,
 };
 use crate::one_or_many::OneOrMany;
 
@@ -68,6 +68,12 @@ pub enum Fault {
     SilentPort(PortFault),
     /// The workload's port refuses TCP connections.
     RefusedPort(PortFault),
+    /// What is sent to the workload goes past its sidecar: a port that capture leaves out, or without a port no capture.
+    UncapturedPort(PortFault),
+    /// What is sent to the workload is led to a wrong port.
+    MisdirectedPort(MisdirectedPort),
+    /// What the workload's application sends goes past its sidecar.
+    UncapturedCalls(UncapturedCalls),
 }
 
 impl Fault {
@@ -114,7 +120,12 @@ impl Fault {
             Self::ExpiredRoot(given) => given,
             Self::MissingSecret(given) => given,
             Self::TlsLimits(given) => given,
-            Self::BlackHole(given) | Self::SilentPort(given) | Self::RefusedPort(given) => given,
+            Self::BlackHole(given)
+            | Self::SilentPort(given)
+            | Self::RefusedPort(given)
+            | Self::UncapturedPort(given) => given,
+            Self::MisdirectedPort(given) => given,
+            Self::UncapturedCalls(given) => given,
         }
     }
 }

@@ -191,6 +191,27 @@ parameters! {
     }
 }
 
+parameters! {
+    /// Parameters of `misdirected-port`.
+    MisdirectedPort(|it| Some(&it.workload)) {
+        /// Whose capture.
+        workload: OneOrMany<String>,
+        /// Which port of its pods. Default: all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
+        /// The port of the pod to which it is led.
+        to: u16,
+    }
+}
+
+parameters! {
+    /// Parameters of `uncaptured-calls`.
+    UncapturedCalls(|it| Some(&it.workload)) {
+        /// Whose calls.
+        workload: OneOrMany<String>,
+    }
+}
+
 pub(super) fn everybody() -> OneOrMany<String> {
     OneOrMany::from("*".to_owned())
 }

@@ -130,6 +130,14 @@ impl Replay {
             Fault::BlackHole(port) => self.obstruct(port, Obstacle::BlackHole, targets),
             Fault::SilentPort(port) => self.obstruct(port, Obstacle::Silence, targets),
             Fault::RefusedPort(port) => self.obstruct(port, Obstacle::Refusal, targets),
+            Fault::UncapturedPort(port) => self.obstruct(port, Obstacle::Bypass, targets),
+            Fault::MisdirectedPort(fault) => {
+                self.obstruct_port(fault.port, Obstacle::Misdirection(fault.to), targets);
+            }
+            Fault::UncapturedCalls(_) => {
+                let names = self.healthy.keys().filter(|name| targets.contains(name));
+                self.conditions.uncaptured.extend(names.cloned());
+            }
             of_credentials => {
                 self.publishes_lists |=
                     matches!(fault, Fault::RevokedLeaf(_) | Fault::RevokedIntermediate(_));
@@ -250,9 +258,13 @@ impl Replay {
     }
 
     fn obstruct(&mut self, fault: &PortFault, obstacle: Obstacle, targets: &Targets) {
+        self.obstruct_port(fault.port, obstacle, targets);
+    }
+
+    fn obstruct_port(&mut self, port: Option<u16>, obstacle: Obstacle, targets: &Targets) {
         for name in self.healthy.keys().filter(|name| targets.contains(name)) {
             let ports = self.conditions.obstacles.entry(name.clone()).or_default();
-            ports.insert(fault.port, obstacle);
+            ports.insert(port, obstacle);
         }
     }
 
@@ -355,7 +367,10 @@ fn damage(fault: &Fault, holder: &mut WorkloadCredentials, agent: &mut Agent) {
         | Fault::TlsLimits(_)
         | Fault::BlackHole(_)
         | Fault::SilentPort(_)
-        | Fault::RefusedPort(_) => {}
+        | Fault::RefusedPort(_)
+        | Fault::UncapturedPort(_)
+        | Fault::MisdirectedPort(_)
+        | Fault::UncapturedCalls(_) => {}
     }
 }
 

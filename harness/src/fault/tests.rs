@@ -260,6 +260,9 @@ fn an_obstacle_stands_before_the_port_it_names_or_before_all() {
     for text in [
         "black-hole: {workload: payment}",
         "silent-port: {workload: payment, port: 9000}",
+        "uncaptured-port: {workload: payment, port: 9001}",
+        "misdirected-port: {workload: payment, port: 9002, to: 9003}",
+        "uncaptured-calls: {workload: payment}",
     ] {
         let fault: Fault = serde_saphyr::from_str(text).unwrap();
         history.inject(&fault, identities.keys()).unwrap();
@@ -268,7 +271,13 @@ fn an_obstacle_stands_before_the_port_it_names_or_before_all() {
     let before = |name, port| conditions.obstacle(&WorkloadName::new("payments", name), port);
     assert_eq!(before("payment", 8080), Some(Obstacle::BlackHole));
     assert_eq!(before("payment", 9000), Some(Obstacle::Silence));
+    assert_eq!(before("payment", 9001), Some(Obstacle::Bypass));
+    assert_eq!(before("payment", 9002), Some(Obstacle::Misdirection(9003)));
     assert_eq!(before("checkout", 8080), None);
+    assert_eq!(
+        conditions.uncaptured,
+        [WorkloadName::new("payments", "payment")].into()
+    );
 }
 
 #[test]

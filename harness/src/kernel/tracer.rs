@@ -9,13 +9,14 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::event::{Event, What};
 use super::fold::{Watched, connections};
-use crate::child;
+use crate::child::{Leashed, spawn};
+use crate::network_namespace::NetworkNamespace;
 
 /// The program.
 const PROGRAM: &str = include_str!("../../../manifests/ebpf/connections.bt");
@@ -83,7 +84,7 @@ impl TracerError {
 /// The program, running. Dropping it ends it.
 #[derive(Debug)]
 pub struct Tracer {
-    child: Mutex<Child>,
+    child: Mutex<Leashed>,
     seen: Arc<Seen>,
     news: watch::Receiver<()>,
     last_words: Arc<Mutex<String>>,
@@ -132,13 +133,13 @@ impl Tracer {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        let mut child = child::spawn(command).await?;
+        let mut child = spawn(NetworkNamespace::own(), command).await?;
         let (sender, news) = watch::channel(());
         let (seen, last_words) = (Arc::<Seen>::default(), Arc::<Mutex<String>>::default());
-        if let Some(out) = child.stdout.take() {
+        if let Some(out) = child.output() {
             tokio::spawn(read(out, Arc::clone(&seen), sender));
         }
-        if let Some(err) = child.stderr.take() {
+        if let Some(err) = child.errors() {
             tokio::spawn(listen(err, Arc::clone(&last_words)));
         }
         let tracer = Self {
@@ -237,22 +238,15 @@ impl Tracer {
 
     fn ended(&self) -> TracerError {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        child::end(&mut child);
-        let status = match child.try_wait() {
-            Ok(Some(status)) => status.to_string(),
-            _ => "it closed its output".to_owned(),
+        let status = match child.end() {
+            Some(status) => status.to_string(),
+            None => "it closed its output".to_owned(),
         };
         let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
         TracerError::Ended {
             status,
             last_words: words.trim().to_owned(),
         }
-    }
-}
-
-impl Drop for Tracer {
-    fn drop(&mut self) {
-        child::end(&mut self.child.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use crate::call::{Call, WorkloadName};
+use crate::call::{Call, PodName, WorkloadName};
 use crate::envoy::binary::ProvisionError;
 use crate::envoy::{AdminError, ProcessError, XdsError};
 use crate::kernel::TracerError;
 use crate::pki::PkiError;
 use crate::probe::DialError;
 
-use super::local::ApplicationError;
-use super::{RunDirectoryError, Tier};
+use super::{ApplicationError, NetnsError, RunDirectoryError, Tier};
 
 /// Why a mesh could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -109,13 +108,16 @@ pub enum MeshError {
         call: Box<Call>,
     },
     /// No port for a listener.
-    #[error("no port for a listener of {node}: check the limits on open files and on local ports")]
+    #[error("no port for a listener of the pod {pod}: check the limits on open files and on local ports")]
     NoPort {
-        /// The proxy.
-        node: String,
+        /// The pod.
+        pod: PodName,
         /// What the system said.
         source: std::io::Error,
     },
+    /// A network namespace.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
     /// Nothing could be put in the way to a pod.
     #[error("no socket to stand in for a fault of the network: check the limits on open files")]
     Obstacle {
@@ -136,7 +138,10 @@ impl MeshError {
     pub const fn is_machine(&self) -> bool {
         matches!(
             self,
-            Self::TierMissing { .. } | Self::Provision(_) | Self::RunDirectory(_)
+            Self::TierMissing { .. }
+                | Self::Provision(_)
+                | Self::RunDirectory(_)
+                | Self::Netns(NetnsError::Namespace { .. } | NetnsError::Missing { .. })
         )
     }
 }

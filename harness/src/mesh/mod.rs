@@ -7,9 +7,11 @@ mod capability;
 mod error;
 mod load;
 pub mod local;
+mod netns;
 mod proxy_logs;
 pub mod replay;
 mod run_directory;
+mod sidecars;
 mod watched;
 
 use std::path::Path;
@@ -19,6 +21,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
 use crate::call::{Call, Connections};
 use crate::envoy::binary::{Overrides, Progress, Provenance, Silent};
@@ -32,8 +35,10 @@ use crate::visibility::AccessLogs;
 pub use capability::Capability;
 pub use error::MeshError;
 pub use load::{Requests, Tally};
+pub use netns::NetnsError;
 pub use proxy_logs::ProxyLogs;
 pub use run_directory::{RunDirectory, RunDirectoryError, sweep};
+pub use sidecars::{ApplicationError, ApplicationServer, Speaks};
 
 /// Where a scenario runs.
 #[derive(
@@ -148,8 +153,8 @@ impl Tier {
     #[must_use]
     pub const fn is_built(self) -> bool {
         match self {
-            Self::Local | Self::Replay => true,
-            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => false,
+            Self::Local | Self::Netns | Self::Replay => true,
+            Self::Docker | Self::Kind | Self::Cluster => false,
         }
     }
 
@@ -158,8 +163,25 @@ impl Tier {
     pub const fn capabilities(self) -> &'static [Capability] {
         match self {
             Self::Local => local::CAPABILITIES,
+            Self::Netns => netns::CAPABILITIES,
             Self::Replay => replay::CAPABILITIES,
-            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => &[],
+            Self::Docker | Self::Kind | Self::Cluster => &[],
+        }
+    }
+
+    /// Whether this machine can run the tier: measured, for those of which it depends on the machine.
+    ///
+    /// # Errors
+    /// What is missing, or forbidden.
+    pub async fn measure(self) -> Result<(), MeshError> {
+        match self {
+            Self::Netns => {
+                // What once could be made can be made again.
+                static MEASURED: OnceCell<()> = OnceCell::const_new();
+                MEASURED.get_or_try_init(netns::measure).await?;
+                Ok(())
+            }
+            Self::Local | Self::Docker | Self::Kind | Self::Cluster | Self::Replay => Ok(()),
         }
     }
 
@@ -182,9 +204,8 @@ impl Tier {
                 let recording = settings.recording.clone().unwrap_or_default();
                 Ok(Box::new(replay::ReplayMesh::new(recording)))
             }
-            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => {
-                Err(MeshError::TierMissing { tier: self })
-            }
+            Self::Netns => Ok(Box::new(netns::NetnsMesh::new(settings.clone())?)),
+            Self::Docker | Self::Kind | Self::Cluster => Err(MeshError::TierMissing { tier: self }),
         }
     }
 }

@@ -20,6 +20,9 @@ pub struct Evidence {
     pub kind: CallKind,
     /// What was spoken inside.
     pub payload: Payload,
+    /// The pod port that was called; absent where the call is about no pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// What the caller itself saw.
     pub caller: Caller,
     /// The caller's sidecar; absent where it has none or a raw call bypassed it.
@@ -236,6 +239,9 @@ pub struct AccessLogEntry {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Application {
+    /// The pod port on which they arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// What the bytes were.
     pub saw: Bytes,
     /// How many requests or connections with this call's nonce arrived, 0 when the bytes were not understood.

@@ -20,7 +20,7 @@ pub enum Told {
     Candidate,
     /// Of a failure: nothing.
     Missed,
-    /// Of a failure: nothing, and no proxy could (`manifests/logs/unseen.yaml`).
+    /// Of a failure: nothing, or another one, and no proxy could do better (`manifests/logs/unseen.yaml`).
     Unseen,
     /// Of a failure: another one, or another side.
     Mistaken,

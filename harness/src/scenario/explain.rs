@@ -139,7 +139,13 @@ fn broken(fault: &Fault) -> String {
         Fault::ExtendedKeyUsage(f) => write_to(&mut text, format_args!(" {} only", word(&f.only))),
         Fault::MissingSecret(f) => write_to(&mut text, format_args!(" ({})", word(&f.secret))),
         Fault::TlsLimits(f) => write_to(&mut text, format_args!(" ({})", limits(f))),
-        Fault::BlackHole(f) | Fault::SilentPort(f) | Fault::RefusedPort(f) => {
+        Fault::MisdirectedPort(f) => {
+            if let Some(port) = f.port {
+                write_to(&mut text, format_args!(" {port}"));
+            }
+            write_to(&mut text, format_args!(" to {}", f.to));
+        }
+        Fault::BlackHole(f) | Fault::SilentPort(f) | Fault::RefusedPort(f) | Fault::UncapturedPort(f) => {
             if let Some(port) = f.port {
                 write_to(&mut text, format_args!(" {port}"));
             }

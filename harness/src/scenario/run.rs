@@ -128,6 +128,9 @@ pub async fn execute(
         return Ok(not_run(scenario, options, reason));
     }
     let place = options.replay.as_ref().map_or(options.tier, |_| Tier::Replay);
+    if let Err(missing) = place.measure().await {
+        return Ok(not_run(scenario, options, missing.to_string()));
+    }
     let mut mesh = place.open(settings)?;
     let result = run(scenario, &mut *mesh, options, progress).await;
     let kept = mesh.directory().filter(|_| settings.keep).map(Path::to_owned);

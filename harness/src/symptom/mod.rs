@@ -28,8 +28,9 @@ pub struct Symptoms {
 pub struct Symptom {
     /// The outcome.
     pub outcome: OutcomeId,
-    /// The end that refuses.
-    pub side: Side,
+    /// The end that refuses; absent where nobody decided.
+    #[serde(default)]
+    pub side: Option<Side>,
     /// What tells this look from another of the same outcome and side.
     #[serde(default)]
     pub when: Option<String>,
@@ -90,17 +91,17 @@ impl Symptoms {
 
     /// The looks of a refusal.
     pub fn of(&self, outcome: OutcomeId, side: Option<Side>) -> impl Iterator<Item = &Symptom> {
-        let is_meant = move |it: &&Symptom| it.outcome == outcome && Some(it.side) == side;
+        let is_meant = move |it: &&Symptom| it.outcome == outcome && it.side == side;
         self.symptoms.iter().filter(is_meant)
     }
 
     /// What the evidence of a refused call lacks of the most similar look of its outcome; `None` where all is there, and
-    /// for calls that this is not about: deliveries, failures that nobody decided, raw calls, other payloads than HTTP,
-    /// calls that did not get past their own pod.
+    /// for calls that this is not about: deliveries, failures that evidence does not decide, raw calls, other payloads than
+    /// HTTP, calls that did not get past their own pod.
     #[must_use]
     pub fn lacking(&self, observed: &Outcome, evidence: &Evidence) -> Option<String> {
         let is_about = !observed.id.is_delivered()
-            && observed.side.is_some()
+            && observed.id != OutcomeId::Unknown
             && evidence.kind == CallKind::App
             && evidence.payload == Payload::Http
             // What the caller's own sidecar refused in TCP has no answer, and no proxy says a word of it.

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use meshproof::envoy::binary::Overrides;
-use meshproof::mesh::Settings;
+use meshproof::mesh::{Settings, Tier};
+use meshproof::network_namespace::become_root_of_own;
 use meshproof::report::{self, Provenance, Text};
 use meshproof::scenario::verdict::{ReleaseOverrides, ScenarioResult, Verdict};
 use meshproof::scenario::{Causes, Options, Scenario, plan, predict_only};
@@ -15,6 +16,10 @@ use crate::colour::is_coloured;
 use crate::exit::{BadInput, Exit};
 
 pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
+    if command.on.tier == Tier::Netns {
+        // Before there is a second thread. Where it is not allowed, the tier is measured and says so.
+        let _ = become_root_of_own();
+    }
     let options = Options {
         tier: command.on.tier,
         replay: command.on.replay.clone(),

@@ -9,9 +9,14 @@ use crate::envoy::stats;
 
 const ADS_CLUSTER: &str = "xds-grpc";
 
-/// The bootstrap of the proxy with node id `node`.
-pub(crate) fn bootstrap(node: &str, control_plane: &Path, admin: &Path) -> Value {
-    json!({
+/// `SO_MARK` of Linux, the only system that has it: asm-generic/socket.h.
+const SO_MARK: u32 = 36;
+const SOL_SOCKET: u32 = 1;
+
+/// The bootstrap of the proxy with node id `node`. What it sends carries `mark`, by which capture leaves it alone; a real
+/// sidecar is told by its user id, which a namespace with a single user does not have.
+pub(crate) fn bootstrap(node: &str, control_plane: &Path, admin: &Path, mark: Option<u32>) -> Value {
+    let mut bootstrap = json!({
         "node": {"id": node, "cluster": "meshproof"},
         "admin": admin_socket(admin),
         "stats_config": {
@@ -33,7 +38,13 @@ pub(crate) fn bootstrap(node: &str, control_plane: &Path, admin: &Path) -> Value
             // SDS first: a stream opened before its cluster is known waits for a retry.
             "clusters": [grpc_cluster(SDS_CLUSTER, control_plane), grpc_cluster(ADS_CLUSTER, control_plane)],
         },
-    })
+    });
+    if let Some(mark) = mark {
+        let option =
+            json!({"level": SOL_SOCKET, "name": SO_MARK, "int_value": mark, "state": "STATE_PREBIND"});
+        bootstrap["cluster_manager"] = json!({"upstream_bind_config": {"socket_options": [option]}});
+    }
+    bootstrap
 }
 
 /// The least a proxy can be started with: an admin socket, and nothing to do.

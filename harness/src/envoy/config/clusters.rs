@@ -1,13 +1,14 @@
 //! Clusters: the socket, the discovery type and the metadata that decide a handshake.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy, TransportSocketMatch,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster, circuit_breakers};
 use envoy_types::pb::envoy::config::core::v3::{
-    AggregatedConfigSource, ApiVersion, ConfigSource, Http1ProtocolOptions, Http2ProtocolOptions,
+    AggregatedConfigSource, ApiVersion, BindConfig, ConfigSource, Http1ProtocolOptions, Http2ProtocolOptions,
     HttpProtocolOptions, Metadata, UpstreamHttpProtocolOptions, config_source::ConfigSourceSpecifier,
 };
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions as UpstreamOptions;
@@ -19,7 +20,7 @@ use envoy_types::pb::google::protobuf::{Any, Struct, UInt32Value};
 use envoy_types::util::pack_any;
 
 use super::Instruments;
-use super::proto::{list, milliseconds, nested, object, seconds, text};
+use super::proto::{list, milliseconds, nested, object, seconds, socket, text};
 use super::tls;
 use crate::call::Connections;
 use crate::istio::policy::{
@@ -66,8 +67,8 @@ pub(crate) fn outbound(outbound: &Outbound, instruments: &Instruments) -> Cluste
     cluster
 }
 
-/// The cluster of one inbound port.
-pub(crate) fn inbound(inbound: &Inbound, instruments: &Instruments) -> Cluster {
+/// The cluster of one inbound port. Its connections come from `source`, by which capture leaves them alone.
+pub(crate) fn inbound(inbound: &Inbound, source: Option<Ipv4Addr>, instruments: &Instruments) -> Cluster {
     let name = format!("inbound|{}||", inbound.port);
     let options = match inbound.class {
         ListenerClass::Http => explicit_http1(instruments),
@@ -76,6 +77,7 @@ pub(crate) fn inbound(inbound: &Inbound, instruments: &Instruments) -> Cluster {
     };
     let mut cluster = base(&name, &format!("{name};"), options);
     original_destination(&mut cluster);
+    cluster.upstream_bind_config = source.map(bind);
     if let InboundGroup::Declared {
         service,
         namespace,
@@ -99,7 +101,7 @@ pub(crate) fn passthrough(instruments: &Instruments) -> Cluster {
 }
 
 /// Where bytes for an undeclared port of the pod go.
-pub(crate) fn inbound_passthrough(instruments: &Instruments) -> Cluster {
+pub(crate) fn inbound_passthrough(source: Option<Ipv4Addr>, instruments: &Instruments) -> Cluster {
     let mut cluster = base(
         INBOUND_PASSTHROUGH,
         // Recorded so: both passthrough clusters share a statistics name.
@@ -107,7 +109,15 @@ pub(crate) fn inbound_passthrough(instruments: &Instruments) -> Cluster {
         Some(use_downstream(instruments)),
     );
     original_destination(&mut cluster);
+    cluster.upstream_bind_config = source.map(bind);
     cluster
+}
+
+fn bind(source: Ipv4Addr) -> BindConfig {
+    BindConfig {
+        source_address: Some(socket((source, 0).into())),
+        ..BindConfig::default()
+    }
 }
 
 /// Where bytes go that must go nowhere.

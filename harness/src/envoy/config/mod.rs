@@ -18,9 +18,9 @@ mod tls;
 pub(crate) use clusters::{blackhole, inbound_passthrough, passthrough};
 pub(crate) use clusters::{inbound as inbound_cluster, outbound as outbound_cluster};
 pub(crate) use endpoints::assignment;
-pub(crate) use inbound::{listener as inbound_listener, name as inbound_name};
+pub(crate) use inbound::{listener as inbound_listener, name as inbound_name, virtual_inbound};
 pub(crate) use istio_logs::IstioLogs;
-pub(crate) use outbound::{Routed, Target, listener as outbound_listener, routes};
+pub(crate) use outbound::{Routed, Target, listener as outbound_listener, routes, virtual_outbound};
 pub(crate) use proto::socket_address;
 pub(crate) use tls::{
     ROOT_SECRET, SYSTEM_ROOTS_SECRET, WORKLOAD_SECRET, certificate_secret, validation_secret,
@@ -73,6 +73,20 @@ pub(crate) struct Acceptance {
     pub(crate) only_tls_1_3: bool,
     /// Deliberate limits of the proxy's TLS as it is called.
     pub(crate) limits: TlsLimits,
+}
+
+/// The port to which interception leads what a pod sends.
+pub(crate) const OUTBOUND_PORT: u16 = 15001;
+/// The port to which interception leads what a pod is sent.
+pub(crate) const INBOUND_PORT: u16 = 15006;
+
+/// How bytes come to an outbound listener.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Entry {
+    /// They are sent to it.
+    Front(Front),
+    /// They were sent to this address, captured, and `virtualOutbound` hands them on. `0.0.0.0` is any address.
+    Captured(SocketAddr),
 }
 
 /// A listener that stands in for interception on one destination.

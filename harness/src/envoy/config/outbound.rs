@@ -1,6 +1,7 @@
 //! The client end: listeners and routes of what a sidecar sends out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
 
 use envoy_types::pb::envoy::config::core::v3::{RuntimeFractionalPercent, TrafficDirection};
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener};
@@ -20,7 +21,7 @@ use envoy_types::util::pack_any;
 
 use super::access_log::Source;
 use super::proto::{boolean, listener_filter, seconds, socket_address};
-use super::{Front, Instruments, http};
+use super::{Entry, Instruments, OUTBOUND_PORT, http};
 use crate::istio::policy::{self as istio, ClientTls, ListenerClass, Outbound};
 
 /// Where a front leads, which decides the listener istiod would have for it.
@@ -47,32 +48,31 @@ pub(crate) struct Routed {
     pub(crate) first: Option<Outbound>,
 }
 
-/// A front named `name` for `target`. `allow_any` says whether bytes may go where nothing in the registry is.
+/// A listener named `name` for `target`. `allow_any` says whether bytes may go where nothing in the registry is.
 pub(crate) fn listener(
     name: &str,
     target: &Target<'_>,
     allow_any: bool,
-    front: Front,
+    entry: Entry,
     instruments: &Instruments,
 ) -> Listener {
-    let unregistered = |name: &str| {
-        let cluster = if allow_any {
-            "PassthroughCluster"
-        } else {
-            "BlackHoleCluster"
-        };
-        let filter = http::tcp_proxy(cluster, Source::Outbound, instruments);
-        FilterChain {
-            name: name.to_owned(),
-            ..chain(filter, front)
-        }
+    let chain = |filter: Filter| FilterChain {
+        filters: match entry {
+            Entry::Front(front) => vec![http::original_dst(front), filter],
+            Entry::Captured(_) => vec![filter],
+        },
+        ..FilterChain::default()
+    };
+    let unregistered = |name: &str| FilterChain {
+        name: name.to_owned(),
+        ..chain(unregistered(allow_any, instruments))
     };
     let (chains, default, inspect) = match target {
         Target::Http { port, subset } => {
             let table = subset.map_or_else(|| port.to_string(), route_name);
             let manager = http::outbound_manager(&format!("outbound_0.0.0.0_{port};"), &table, instruments);
             let default = unregistered("PassthroughFilterChain");
-            (vec![http_chain(manager, front)], Some(default), true)
+            (vec![http_chain(chain(manager))], Some(default), true)
         }
         Target::Service(outbound) if outbound.class == ListenerClass::Auto => {
             let manager = http::outbound_manager(
@@ -82,20 +82,27 @@ pub(crate) fn listener(
             );
             let tcp = http::tcp_proxy(&outbound.cluster_name(), Source::Outbound, instruments);
             (
-                vec![http_chain(manager, front)],
-                Some(registered(chain(tcp, front))),
+                vec![http_chain(chain(manager))],
+                Some(registered(chain(tcp))),
                 true,
             )
         }
         Target::Service(outbound) => {
             let tcp = http::tcp_proxy(&outbound.cluster_name(), Source::Outbound, instruments);
-            (vec![registered(chain(tcp, front))], None, false)
+            (vec![registered(chain(tcp))], None, false)
         }
         Target::Unregistered => (vec![unregistered("virtualOutbound-catchall-tcp")], None, false),
     };
     Listener {
         name: name.to_owned(),
-        address: Some(socket_address(front.address)),
+        address: Some(socket_address(match entry {
+            Entry::Front(front) => front.address,
+            Entry::Captured(address) => address,
+        })),
+        bind_to_port: match entry {
+            Entry::Front(_) => None,
+            Entry::Captured(_) => boolean(false),
+        },
         traffic_direction: TrafficDirection::Outbound.into(),
         listener_filters: inspect
             .then(|| listener_filter("envoy.filters.listener.http_inspector", HttpInspector::default()))
@@ -107,6 +114,46 @@ pub(crate) fn listener(
         default_filter_chain: default,
         ..Listener::default()
     }
+}
+
+/// The listener to which interception leads all that a pod sends. It hands connections on to the listener of the address
+/// they were sent to, and keeps those for which there is none.
+pub(crate) fn virtual_outbound(allow_any: bool, instruments: &Instruments) -> Listener {
+    let black_hole = FilterChain {
+        name: "virtualOutbound-blackhole".to_owned(),
+        filter_chain_match: Some(FilterChainMatch {
+            destination_port: Some(UInt32Value {
+                value: OUTBOUND_PORT.into(),
+            }),
+            ..FilterChainMatch::default()
+        }),
+        filters: vec![http::tcp_proxy("BlackHoleCluster", Source::Outbound, instruments)],
+        ..FilterChain::default()
+    };
+    let any = FilterChain {
+        name: "virtualOutbound-catchall-tcp".to_owned(),
+        filters: vec![unregistered(allow_any, instruments)],
+        ..FilterChain::default()
+    };
+    Listener {
+        name: "virtualOutbound".to_owned(),
+        address: Some(socket_address((Ipv4Addr::UNSPECIFIED, OUTBOUND_PORT).into())),
+        use_original_dst: boolean(true),
+        max_connections_to_accept_per_socket_event: Some(UInt32Value { value: 1 }),
+        traffic_direction: TrafficDirection::Outbound.into(),
+        filter_chains: vec![black_hole, any],
+        ..Listener::default()
+    }
+}
+
+/// Where bytes go for which the registry has nobody.
+fn unregistered(allow_any: bool, instruments: &Instruments) -> Filter {
+    let cluster = if allow_any {
+        "PassthroughCluster"
+    } else {
+        "BlackHoleCluster"
+    };
+    http::tcp_proxy(cluster, Source::Outbound, instruments)
 }
 
 /// The route tables of a client: one per HTTP port number, one per undeclared-protocol port, one per subset.
@@ -158,14 +205,14 @@ fn host_name(outbound: &Outbound) -> String {
     format!("{}:{}", outbound.host, outbound.port)
 }
 
-fn http_chain(manager: Filter, front: Front) -> FilterChain {
+fn http_chain(chain: FilterChain) -> FilterChain {
     FilterChain {
         filter_chain_match: Some(FilterChainMatch {
             transport_protocol: "raw_buffer".to_owned(),
             application_protocols: vec!["http/1.1".to_owned(), "h2c".to_owned()],
             ..FilterChainMatch::default()
         }),
-        ..registered(chain(manager, front))
+        ..registered(chain)
     }
 }
 
@@ -174,13 +221,6 @@ fn registered(chain: FilterChain) -> FilterChain {
     FilterChain {
         transport_socket_connect_timeout: seconds(15),
         ..chain
-    }
-}
-
-fn chain(filter: Filter, front: Front) -> FilterChain {
-    FilterChain {
-        filters: vec![http::original_dst(front), filter],
-        ..FilterChain::default()
     }
 }
 

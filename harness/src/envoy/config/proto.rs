@@ -29,13 +29,17 @@ pub(super) fn milliseconds(millis: u64) -> Option<Duration> {
 
 pub(crate) fn socket_address(address: SocketAddr) -> Address {
     Address {
-        address: Some(address::Address::SocketAddress(SocketAddress {
-            address: address.ip().to_string(),
-            port_specifier: Some(socket_address::PortSpecifier::PortValue(u32::from(
-                address.port(),
-            ))),
-            ..SocketAddress::default()
-        })),
+        address: Some(address::Address::SocketAddress(socket(address))),
+    }
+}
+
+pub(super) fn socket(address: SocketAddr) -> SocketAddress {
+    SocketAddress {
+        address: address.ip().to_string(),
+        port_specifier: Some(socket_address::PortSpecifier::PortValue(u32::from(
+            address.port(),
+        ))),
+        ..SocketAddress::default()
     }
 }
 

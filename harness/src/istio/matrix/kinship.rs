@@ -196,7 +196,7 @@ impl<'a> Kinship<'a> {
         CallerKey {
             namespace,
             kind: CallerKind {
-                sidecar: workload.has_sidecar(),
+                sidecar: workload.has_sidecar() && !self.conditions.uncaptured.contains(&workload.name),
                 unmodelled: &workload.unmodelled,
                 configured_by: self.topology.unmodelled.configures(workload),
                 labels: keys
@@ -282,6 +282,7 @@ impl<'a> Kinship<'a> {
         let credentials = self.unhealthy(workload);
         let healthy = self.topology.identity(&workload.name).unwrap_or_default();
         let identity = credentials.map_or(&healthy, |it| &it.identity);
+        let obstacle = self.conditions.obstacle(&workload.name, pod_port);
         ServerKey {
             inbound,
             mode: self
@@ -290,7 +291,10 @@ impl<'a> Kinship<'a> {
                 .mode(workload, Some(pod_port))
                 .0,
             tls_mode: workload.tls_mode,
-            listens: workload.listens_on(pod_port),
+            listens: workload.listens_on(match obstacle {
+                Some(Obstacle::Misdirection(to)) => to,
+                _ => pod_port,
+            }),
             unmodelled: &workload.unmodelled,
             configured_by: self.topology.unmodelled.configures(workload),
             authorized_by: self.topology.unmodelled.authorizes(workload),
@@ -298,7 +302,7 @@ impl<'a> Kinship<'a> {
             credentials,
             waits: secrets::waits(self.topology, self.conditions, workload),
             tls: self.tls(workload, Side::Server),
-            obstacle: self.conditions.obstacle(&workload.name, pod_port),
+            obstacle,
         }
     }
 

@@ -215,7 +215,7 @@ prop_compose! {
 
 /// Faults of the workloads with these names.
 fn conditions() -> impl Strategy<Value = Vec<(&'static str, u8, u8)>> {
-    prop::collection::vec((one_of(&NAMESPACES), 0..4_u8, 0..14_u8), 0..4)
+    prop::collection::vec((one_of(&NAMESPACES), 0..4_u8, 0..16_u8), 0..4)
 }
 
 fn shape() -> impl Strategy<Value = CallShape> {
@@ -285,12 +285,14 @@ fn broken(topology: &Topology, faults: &[(&str, u8, u8)]) -> Conditions {
         tls_limits: limits.collect(),
         obstacles: named(12)
             .map(|name| (name, [(None, Obstacle::BlackHole)].into()))
+            .chain(named(14).map(|name| (name, [(None, Obstacle::Misdirection(9000))].into())))
             .collect(),
+        uncaptured: named(13).collect(),
         credentials: Credentials {
             workloads: credentials.collect(),
             roots: BTreeMap::new(),
         },
-        killed: named(13).collect(),
+        killed: named(15).collect(),
         ..Conditions::default()
     }
 }

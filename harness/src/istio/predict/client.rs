@@ -42,7 +42,10 @@ impl Caller<'_> {
         {
             return outcome;
         }
-        if self.call.kind == CallKind::App && secrets::waits(self.topology, self.conditions, workload) {
+        if self.call.kind == CallKind::App
+            && self.is_captured(workload)
+            && secrets::waits(self.topology, self.conditions, workload)
+        {
             return Outcome::refused(OutcomeId::NoCertificateYet, Side::Client);
         }
         match &self.call.to {
@@ -129,11 +132,13 @@ impl Caller<'_> {
         if !self.call.kind.is_of_application() {
             return self.each(self.endpoints(service, port), because, |_| self.raw_bytes());
         }
-        if !client.has_sidecar() {
-            because.push(Because {
-                object: Some(client.object.to_string()),
-                rule: RuleId::ClientWithoutSidecar,
-            });
+        if !self.is_captured(client) {
+            if !client.has_sidecar() {
+                because.push(Because {
+                    object: Some(client.object.to_string()),
+                    rule: RuleId::ClientWithoutSidecar,
+                });
+            }
             return self.each(self.endpoints(service, port), because, |_| Bytes::Plaintext);
         }
         if self.call.payload == Payload::ServerFirst && port.class != ListenerClass::Tcp {
@@ -340,7 +345,7 @@ impl Caller<'_> {
         if !self.call.kind.is_of_application() {
             return self.each(dialled, because, |_| self.raw_bytes());
         }
-        if client.has_sidecar() {
+        if self.is_captured(client) {
             let headless = self.topology.headless_listener(&pod.workload, port);
             if self.call.payload == Payload::ServerFirst && self.is_inspected(headless, port) {
                 return waits_for_client(headless.map(|service| service.object().to_string()), because);
@@ -389,10 +394,15 @@ impl Caller<'_> {
         self.undeclared(client)
     }
 
+    /// Whether what the client's application sends is taken in by a sidecar.
+    fn is_captured(&self, client: &Workload) -> bool {
+        client.has_sidecar() && !self.conditions.uncaptured.contains(&client.name)
+    }
+
     /// A host or port that no object declares.
     fn undeclared(&self, client: &Workload) -> Outcome {
         let registry_only = self.topology.mesh.outbound_traffic_policy == OutboundTrafficPolicy::RegistryOnly;
-        match self.call.kind.is_of_application() && client.has_sidecar() && registry_only {
+        match self.call.kind.is_of_application() && self.is_captured(client) && registry_only {
             true => Outcome::refused(OutcomeId::EgressBlocked, Side::Client),
             false => NO_ROUTE,
         }

@@ -62,7 +62,7 @@ impl Server<'_> {
             return unknown;
         }
         if let Some(obstacle) = self.conditions.obstacle(&self.workload.name, self.port) {
-            return obstructed(obstacle, bytes);
+            return self.obstructed(obstacle, bytes);
         }
         let Some(inbound) = self.topology.inbound(&self.workload.name, self.port) else {
             let object = Some(self.workload.object.to_string());
@@ -90,6 +90,23 @@ impl Server<'_> {
         }
         let outcome = self.proxy(&inbound, bytes);
         self.authorized(outcome, because)
+    }
+
+    /// What becomes of bytes that do not reach the sidecar.
+    fn obstructed(&self, obstacle: Obstacle, bytes: &Bytes<'_>) -> Outcome {
+        match (obstacle, bytes) {
+            (Obstacle::BlackHole, _) => Outcome::of(OutcomeId::ConnectTimeout),
+            (Obstacle::Silence, Bytes::Tls(_)) => Outcome::of(OutcomeId::HandshakeTimeout),
+            (Obstacle::Silence, Bytes::Plaintext) => Outcome::unknown(
+                Vec::new(),
+                "nobody answers the request; how long its caller waits is not known",
+            ),
+            (Obstacle::Bypass, _) => self.application(bytes),
+            (Obstacle::Misdirection(to), _) if self.workload.listens_on(to) => {
+                Outcome::of(OutcomeId::Misrouted)
+            }
+            (Obstacle::Refusal | Obstacle::Misdirection(_), _) => refused(OutcomeId::ConnectionRefused),
+        }
     }
 
     fn outside_of_the_rules(&self, because: &mut Vec<Because>) -> Option<Outcome> {
@@ -306,19 +323,6 @@ impl Server<'_> {
         } else {
             delivered
         }
-    }
-}
-
-/// What becomes of bytes that do not reach the pod.
-fn obstructed(obstacle: Obstacle, bytes: &Bytes<'_>) -> Outcome {
-    match (obstacle, bytes) {
-        (Obstacle::Refusal, _) => refused(OutcomeId::ConnectionRefused),
-        (Obstacle::BlackHole, _) => Outcome::of(OutcomeId::ConnectTimeout),
-        (Obstacle::Silence, Bytes::Tls(_)) => Outcome::of(OutcomeId::HandshakeTimeout),
-        (Obstacle::Silence, Bytes::Plaintext) => Outcome::unknown(
-            Vec::new(),
-            "nobody answers the request; how long its caller waits is not known",
-        ),
     }
 }
 

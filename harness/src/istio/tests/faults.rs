@@ -178,6 +178,64 @@ fn some_faults_show_at_one_end_only() {
 }
 
 #[test]
+fn what_capture_leaves_out_is_refused_by_who_gets_it_instead() {
+    let topology = strict(30);
+    let (app, raw) = (CallKind::App, CallKind::RawPlaintext);
+    let table: &[(&[&str], CallKind, &str)] = &[
+        (
+            &["uncaptured-port: {workload: payments/api}"],
+            app,
+            "tls-to-plaintext by server",
+        ),
+        (&["uncaptured-port: {workload: payments/api}"], raw, "plaintext"),
+        (
+            &["uncaptured-port: {workload: payments/api, port: 1}"],
+            app,
+            "mtls",
+        ),
+        (
+            &["misdirected-port: {workload: payments/api, port: 8080, to: 9100}"],
+            app,
+            "misrouted",
+        ),
+        (
+            &["misdirected-port: {workload: payments/api, port: 8080, to: 9100}"],
+            raw,
+            "misrouted",
+        ),
+        (
+            &["uncaptured-calls: {workload: shop/web}"],
+            app,
+            "plaintext-to-strict by server",
+        ),
+        // Its own proxy is not asked, so it may wait for a certificate as long as it likes.
+        (
+            &[
+                "uncaptured-calls: {workload: shop/web}",
+                "missing-secret: {workload: shop/web, secret: certificate}",
+            ],
+            app,
+            "plaintext-to-strict by server",
+        ),
+        (
+            &[
+                "uncaptured-calls: {workload: shop/web}",
+                "uncaptured-port: {workload: payments/api}",
+            ],
+            app,
+            "plaintext",
+        ),
+    ];
+    for (faults, kind, expected) in table {
+        assert_eq!(
+            outcome(&topology, faults, *kind),
+            *expected,
+            "{kind:?} {faults:?}"
+        );
+    }
+}
+
+#[test]
 fn a_proxy_waits_for_a_secret_that_something_names() {
     let table = [
         ("STRICT", CLIENT, "no-certificate-yet by client"),

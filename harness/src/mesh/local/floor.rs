@@ -14,8 +14,10 @@ use crate::envoy::admin::Admin;
 use crate::envoy::config::{Resources, bootstrap, socket_address};
 use crate::envoy::process::{EnvoyProcess, Files};
 use crate::mesh::{Desired, Mesh, MeshError, RunDirectory, Settings};
+use crate::network_namespace::NetworkNamespace;
 
-use super::{CONTROL_SOCKET, LocalMesh};
+use super::LocalMesh;
+use crate::mesh::sidecars::CONTROL_SOCKET;
 
 /// How long a bare proxy may take to come up. Measured: 60 ms; the limit is for a stalled machine.
 const LIVE_DEADLINE: Duration = Duration::from_secs(20);
@@ -144,10 +146,10 @@ pub(super) async fn start(
     let files = Files::new(folder, node, *number);
     let admin = Admin::new(&files.admin);
     let config = match control {
-        Some(control) => bootstrap::bootstrap(node, control, &files.admin),
+        Some(control) => bootstrap::bootstrap(node, control, &files.admin, None),
         None => bootstrap::bare(node, &files.admin),
     };
-    let mut process = EnvoyProcess::start(binary, node, files, &config).await?;
+    let mut process = EnvoyProcess::start(NetworkNamespace::own(), binary, node, files, &config).await?;
     let deadline = Instant::now() + LIVE_DEADLINE;
     while !admin.is_live().await {
         process.check_alive()?;

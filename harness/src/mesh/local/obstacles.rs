@@ -8,8 +8,9 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
 
-use super::places::{Detours, NOWHERE};
+use super::fronts::{Detour, Detours};
 use crate::fault::{Conditions, Obstacle};
+use crate::mesh::sidecars::NOWHERE;
 
 /// How long a connection on loopback takes at most where there is room for it: the system completes it within the
 /// call, whoever should accept it.
@@ -33,7 +34,7 @@ struct BlackHole {
 }
 
 impl Obstacles {
-    /// Where connections go instead of to the pods behind an obstacle.
+    /// Where connections go instead of to the sidecars of the pods behind an obstacle.
     ///
     /// # Errors
     /// When the system has no socket left.
@@ -48,13 +49,15 @@ impl Obstacles {
         }
         for workload in &conditions.killed {
             let of_workload = detours.entry(workload.clone()).or_default();
-            of_workload.entry(None).or_insert(NOWHERE.into());
+            of_workload.entry(None).or_insert(Detour::To(NOWHERE.into()));
         }
         Ok(detours)
     }
 
-    async fn place(&mut self, obstacle: Obstacle) -> io::Result<SocketAddr> {
-        match obstacle {
+    async fn place(&mut self, obstacle: Obstacle) -> io::Result<Detour> {
+        let address = match obstacle {
+            Obstacle::Bypass => return Ok(Detour::Application(None)),
+            Obstacle::Misdirection(to) => return Ok(Detour::Application(Some(to))),
             Obstacle::Refusal => Ok(NOWHERE.into()),
             Obstacle::Silence => {
                 let socket = match self.silence.take() {
@@ -71,7 +74,8 @@ impl Obstacles {
                 };
                 address(&self.black_hole.insert(hole).socket)
             }
-        }
+        };
+        address.map(Detour::To)
     }
 }
 
@@ -130,7 +134,9 @@ mod tests {
             (Obstacle::Refusal, Some(false)),
         ] {
             let detours = obstacles.detours(&conditions(obstacle)).await.unwrap();
-            let address = detours[&WorkloadName::new("a", "b")][&None];
+            let Detour::To(address) = detours[&WorkloadName::new("a", "b")][&None] else {
+                panic!("{obstacle:?} leads to a place of its own");
+            };
             let tried = tokio::time::timeout(COMPLETES_WITHIN, TcpStream::connect(address)).await;
             assert_eq!(
                 tried.ok().map(|connected| connected.is_ok()),

@@ -1,4 +1,4 @@
-//! The ports of a sidecar's listeners.
+//! The ports of a sidecar's listeners, which are what a pod has of the network.
 //!
 //! Each listener is given a port of its own. Envoy could choose them, but must not: a listener that is new on
 //! `127.0.0.1:0` takes over the socket of any listener that is being drained and was configured with the same address
@@ -11,9 +11,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
-/// Ports by the names of their listeners, for as long as the sidecar lives.
+/// Ports by the names of their listeners, for as long as the pod lives.
 #[derive(Debug, Default)]
-pub(super) struct Ports(BTreeMap<String, Port>);
+pub(crate) struct Ports(BTreeMap<String, Port>);
 
 /// A port that the system gives to nobody else.
 #[derive(Debug)]

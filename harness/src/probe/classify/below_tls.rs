@@ -11,6 +11,12 @@ use super::reason::Reason;
 /// The secrets without which an inbound listener does not come up.
 const INBOUND_SECRETS: [&str; 2] = ["default", "ROOTCA"];
 
+/// An application got the bytes on another port than the one that was called.
+pub(super) fn misrouted(facts: &Facts<'_>) -> Option<Outcome> {
+    let arrived = facts.evidence.application.as_ref()?.port?;
+    (arrived != facts.evidence.port?).then(|| Outcome::of(OutcomeId::Misrouted))
+}
+
 /// A proxy waits for a secret, and the call failed the way it does while one waits: a warming listener refuses TCP, a
 /// warming cluster is not there yet.
 pub(super) fn waiting_for_secret(facts: &Facts<'_>) -> Option<Outcome> {

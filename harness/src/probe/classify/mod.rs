@@ -9,8 +9,6 @@
 //! - Response bodies, response flags and filter chain names decide nothing: they changed between Envoy versions, are
 //!   empty for such refusals, or are shared by TLS and plaintext.
 //! - What does not decide becomes `unknown` with its candidates, never a guess.
-//!
-//! One outcome of the vocabulary is never given here: `misrouted` needs to know which port was meant.
 
 mod alert;
 mod answered;
@@ -32,6 +30,7 @@ type Rule = (&'static str, fn(&Facts<'_>) -> Option<Outcome>);
 
 /// In order of precedence.
 const RULES: &[Rule] = &[
+    ("misrouted", below_tls::misrouted),
     ("delivered", delivered::answered),
     ("access-denied", answered::access_denied),
     ("named-refusal", refused::named),

@@ -4,16 +4,39 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::wire::{End, Witness};
 use crate::call::Payload;
+use crate::network_namespace::NetworkNamespace;
 use crate::probe::evidence::{Caller, Connect, Ended};
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// Where its socket is made.
+    pub namespace: &'a NetworkNamespace,
+    /// What its packets are marked with, so that rules of that namespace can tell them.
+    pub mark: Option<u32>,
+}
+
+impl Origin<'static> {
+    /// The harness's own namespace.
+    #[must_use]
+    pub fn own() -> Self {
+        Self {
+            namespace: NetworkNamespace::own(),
+            mark: None,
+        }
+    }
+}
 
 /// One call to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Dial<'a> {
+    /// Where it comes from.
+    pub origin: Origin<'a>,
     /// Where to connect.
     pub address: SocketAddr,
     /// The `Host` header of an HTTP request.
@@ -74,8 +97,15 @@ pub(super) enum Attempt {
 }
 
 /// Connects before `deadline`.
-pub(super) async fn connect(address: SocketAddr, deadline: Instant) -> Result<Attempt, DialError> {
-    match timeout_at(deadline, TcpStream::connect(address)).await {
+pub(super) async fn connect(dial: &Dial<'_>, deadline: Instant) -> Result<Attempt, DialError> {
+    let address = dial.address;
+    let Origin { namespace, mark } = dial.origin;
+    let connected = async {
+        let socket = namespace.tcp_socket(mark).await?;
+        let socket = TcpSocket::from_std_stream(socket.into());
+        socket.connect(address).await
+    };
+    match timeout_at(deadline, connected).await {
         Ok(Ok(stream)) => {
             let _ = stream.set_nodelay(true);
             Ok(Attempt::Connected(Witness::new(stream)))

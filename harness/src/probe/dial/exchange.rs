@@ -186,6 +186,7 @@ async fn read_body(mut body: Incoming, bytes: &mut Vec<u8>) -> Result<(), hyper:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::dial::Origin;
     use crate::probe::dial::wire::{End, Witness};
 
     #[test]
@@ -208,6 +209,7 @@ mod tests {
             ),
         ] {
             let dial = Dial {
+                origin: Origin::own(),
                 address: (std::net::Ipv4Addr::LOCALHOST, 1).into(),
                 authority: "payment:8080",
                 nonce: "n1",

@@ -14,7 +14,7 @@ mod tls;
 mod verifier;
 mod wire;
 
-pub use connect::{Dial, DialError};
+pub use connect::{Dial, DialError, Origin};
 pub use exchange::request_id;
 pub use plaintext::plaintext;
 pub use tls::{TlsOffer, handshakes, tls};

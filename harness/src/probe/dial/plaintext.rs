@@ -16,7 +16,7 @@ use crate::probe::evidence::Caller;
 pub async fn plaintext(dial: &Dial<'_>) -> Result<Caller, DialError> {
     let question = Question::of(dial)?;
     let deadline = Instant::now() + dial.timeout;
-    let stream = match connect(dial.address, deadline).await? {
+    let stream = match connect(dial, deadline).await? {
         Attempt::Connected(stream) => stream,
         Attempt::Failed(caller) => return Ok(caller),
     };

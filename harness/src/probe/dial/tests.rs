@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Dial, plaintext};
+use super::{Dial, Origin, plaintext};
 use crate::call::Payload;
 use crate::probe::evidence::{Caller, Connect, Ended, HttpAnswer};
 
@@ -20,6 +20,7 @@ const SHORT: Duration = Duration::from_millis(150);
 
 fn dial(address: SocketAddr, payload: Payload, timeout: Duration) -> Dial<'static> {
     Dial {
+        origin: Origin::own(),
         address,
         authority: "payment.payments.svc.cluster.local:8080",
         nonce: NONCE,

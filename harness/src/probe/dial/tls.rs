@@ -44,7 +44,7 @@ pub async fn tls(dial: &Dial<'_>, offer: &TlsOffer) -> Result<Caller, DialError>
     let question = Question::of(dial)?;
     let client = Client::new(dial, offer)?;
     let deadline = Instant::now() + dial.timeout;
-    let stream = match connect(dial.address, deadline).await? {
+    let stream = match connect(dial, deadline).await? {
         Attempt::Connected(stream) => stream,
         Attempt::Failed(caller) => return Ok(caller),
     };
@@ -78,7 +78,7 @@ pub async fn handshakes(dial: &Dial<'_>, offer: &TlsOffer, count: usize) -> Resu
     let mut taken = Vec::with_capacity(count);
     while taken.len() < count {
         let deadline = Instant::now() + dial.timeout;
-        let Attempt::Connected(stream) = connect(dial.address, deadline).await? else {
+        let Attempt::Connected(stream) = connect(dial, deadline).await? else {
             break;
         };
         let began = Instant::now();

@@ -85,7 +85,7 @@ impl Page<'_> {
                     refusals
                         .entry(key)
                         .or_default()
-                        .insert((symptom.outcome, Some(symptom.side)));
+                        .insert((symptom.outcome, symptom.side));
                 }
             }
             write!(
@@ -102,7 +102,7 @@ impl Page<'_> {
 
     /// Every refusal that has a look or a scenario.
     fn refusals(&self) -> BTreeSet<Refusal> {
-        let looks = self.symptoms.all().iter().map(|it| (it.outcome, Some(it.side)));
+        let looks = self.symptoms.all().iter().map(|it| (it.outcome, it.side));
         let expected = self.catalogue.scenarios.iter().flat_map(expected_refusals);
         looks.chain(expected).collect()
     }
@@ -269,7 +269,7 @@ mod tests {
         let catalogue = Catalogue::load(&root()).unwrap();
         let expected: BTreeSet<Refusal> = catalogue.scenarios.iter().flat_map(expected_refusals).collect();
         for symptom in Symptoms::embedded().unwrap().all() {
-            let refusal = (symptom.outcome, Some(symptom.side));
+            let refusal = (symptom.outcome, symptom.side);
             assert!(
                 !symptom.recorded.is_empty() || expected.contains(&refusal),
                 "nothing shows {}",

@@ -38,6 +38,31 @@ fn a_refused_connection_is_told_from_a_proxy_that_waits_for_its_secret() {
 }
 
 #[test]
+fn bytes_are_misrouted_when_an_application_gets_them_on_another_port_than_was_called() {
+    let wrong_version = AccessLogEntry {
+        up_fail: s("TLS_error:|268435703:SSL_routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end"),
+        ..AccessLogEntry::default()
+    };
+    let arrived = |port| Evidence {
+        port: Some(8080),
+        application: Some(Application {
+            port,
+            saw: Bytes::ClientHello,
+            ..Application::default()
+        }),
+        ..app_call(
+            http(503, false),
+            log(wrong_version.clone()),
+            Some(ProxyEvidence::default()),
+        )
+    };
+    assert_decided(&arrived(Some(9000)), Id::Misrouted, None);
+    assert_decided(&arrived(Some(8080)), Id::TlsToPlaintext, Side::Server);
+    // What was recorded before ports were.
+    assert_decided(&arrived(None), Id::TlsToPlaintext, Side::Server);
+}
+
+#[test]
 fn a_missing_secret_does_not_hide_what_an_end_said() {
     let mut evidence = app_call(
         http(503, false),

@@ -124,6 +124,7 @@ fn raw_call(kind: CallKind, caller: Caller, server: Option<ProxyEvidence>) -> Ev
 
 fn saw(bytes: Bytes, requests: u32) -> Option<Application> {
     Some(Application {
+        port: None,
         saw: bytes,
         requests,
         forwarded_client_cert: None,

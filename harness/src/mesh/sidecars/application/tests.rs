@@ -6,18 +6,24 @@ use tokio::net::TcpStream;
 use super::answer::{BAD_REQUEST, NOT_UNDERSTOOD};
 use super::*;
 use crate::call::{Payload, WorkloadName};
-use crate::probe::dial::{Dial, TlsOffer, plaintext, tls};
+use crate::network_namespace::NetworkNamespace;
+use crate::probe::dial::{Dial, Origin, TlsOffer, plaintext, tls};
 use crate::probe::evidence::{Application, Bytes, Ended};
 
 const PATIENT: Duration = Duration::from_secs(20);
 
 async fn start(speaks: Speaks) -> ApplicationServer {
     let pod = WorkloadName::new("payments", "payment").pod(0);
-    ApplicationServer::start(&pod, 8080, speaks).await.unwrap()
+    let any = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+    let namespace = NetworkNamespace::own();
+    ApplicationServer::start(&pod, 8080, speaks, namespace, any)
+        .await
+        .unwrap()
 }
 
 fn dial(application: &ApplicationServer, payload: Payload) -> Dial<'static> {
     Dial {
+        origin: Origin::own(),
         address: application.address(),
         authority: "payment.payments.svc.cluster.local:8080",
         nonce: "n1",
@@ -29,6 +35,7 @@ fn dial(application: &ApplicationServer, payload: Payload) -> Dial<'static> {
 fn saw(saw: Bytes, requests: u32, nonce: Option<&str>) -> Seen {
     Seen {
         application: Application {
+            port: Some(8080),
             saw,
             requests,
             forwarded_client_cert: None,

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::call::{Call, Destination, PodName, WorkloadName};
-use crate::envoy::config::{self, Acceptance, Front, Instruments, Resources, Routed, Target};
+use crate::envoy::config::{self, Acceptance, Instruments, Resources, Routed};
 use crate::istio::Topology;
-use crate::istio::policy::{Discovery, Inbound, ListenerClass, Outbound, Route};
+use crate::istio::policy::{Discovery, Inbound, Outbound, Route};
 use crate::mesh::Desired;
 use crate::outcome::Side;
 use crate::snapshot::OutboundTrafficPolicy;
 
-use super::places::{NOWHERE, Places, candidates, front_name, target};
+use super::network::{Network, Places as _, Told};
+use super::routing::candidates;
 
 /// For one client: the only endpoint that one of its clusters is shown, so that a call reaches the pod it is about.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,10 +21,10 @@ pub(super) struct Pin {
 }
 
 /// What the sidecar of `pod` is told.
-pub(super) fn resources(
+pub(super) fn resources<N: Network>(
     desired: &Desired,
     pod: &PodName,
-    places: &Places,
+    places: &N::Places,
     pin: Option<&Pin>,
     instruments: &Instruments,
 ) -> Resources {
@@ -36,34 +37,20 @@ pub(super) fn resources(
         limits: limits(Side::Client),
         ..instruments.clone()
     };
+    let source = N::EXEMPTION.map(|exemption| exemption.source);
+    let inbounds = inbounds(desired, &pod.workload);
+    let outbounds = outbounds(desired, &pod.workload);
     let mut told = Resources {
         clusters: vec![
             config::blackhole(),
             config::passthrough(instruments),
-            config::inbound_passthrough(instruments),
+            config::inbound_passthrough(source, instruments),
         ],
         ..Resources::default()
     };
-    let acceptance = Acceptance {
-        trust_domains: topology.trust_domains(),
-        only_tls_1_3: topology.mesh.min_protocol_version.as_deref() == Some("TLSV1_3"),
-        limits: limits(Side::Server),
-    };
-    for inbound in inbounds(desired, &pod.workload) {
-        let Some(front) = places.inbound_front(topology, pod, inbound.port) else {
-            continue;
-        };
-        told.listeners.push(config::inbound_listener(
-            &inbound,
-            &acceptance,
-            front,
-            instruments,
-        ));
-        if inbound.is_declared() {
-            told.clusters.push(config::inbound_cluster(&inbound, instruments));
-        }
-    }
-    let outbounds = outbounds(desired, &pod.workload);
+    let declared = inbounds.iter().filter(|inbound| inbound.is_declared());
+    told.clusters
+        .extend(declared.map(|inbound| config::inbound_cluster(inbound, source, instruments)));
     for outbound in &outbounds {
         told.clusters
             .push(config::outbound_cluster(outbound, instruments));
@@ -81,15 +68,26 @@ pub(super) fn resources(
         .iter()
         .map(|outbound| (outbound, routed(topology, &pod.workload, outbound)));
     told.routes = config::routes(routed, &pod.workload.namespace, allows_any(topology));
-    if pod.ordinal == 0 {
-        told.listeners
-            .extend(fronts(desired, &pod.workload, &outbounds, places, instruments));
-    }
+    told.listeners = places.listeners(
+        desired,
+        pod,
+        &Told {
+            inbounds: &inbounds,
+            outbounds: &outbounds,
+            acceptance: &Acceptance {
+                trust_domains: topology.trust_domains(),
+                only_tls_1_3: topology.mesh.min_protocol_version.as_deref() == Some("TLSV1_3"),
+                limits: limits(Side::Server),
+            },
+            instruments,
+            allows_any: allows_any(topology),
+        },
+    );
     told
 }
 
 /// The pod ports of a workload: those of Services, those of its containers, and those that calls name.
-pub(super) fn pod_ports(desired: &Desired, workload: &WorkloadName) -> BTreeSet<u16> {
+pub(in crate::mesh) fn pod_ports(desired: &Desired, workload: &WorkloadName) -> BTreeSet<u16> {
     let topology = &*desired.topology;
     let Some(known) = topology.workloads.get(workload) else {
         return BTreeSet::new();
@@ -171,86 +169,15 @@ fn routed(topology: &Topology, client: &WorkloadName, outbound: &Outbound) -> Op
     })
 }
 
-/// The names of the fronts through which the calls of a workload leave.
-pub(super) fn front_names(desired: &Desired, client: &WorkloadName) -> BTreeSet<String> {
-    calls_of(desired, client).map(front_name).collect()
-}
-
-fn calls_of<'a>(desired: &'a Desired, client: &'a WorkloadName) -> impl Iterator<Item = &'a Call> {
+/// The calls that a workload's application makes.
+pub(in crate::mesh) fn calls_of<'a>(
+    desired: &'a Desired,
+    client: &'a WorkloadName,
+) -> impl Iterator<Item = &'a Call> {
     desired
         .calls
         .iter()
         .filter(move |call| call.kind.is_of_application() && call.from == *client)
-}
-
-fn fronts<'a>(
-    desired: &'a Desired,
-    client: &'a WorkloadName,
-    outbounds: &'a [Outbound],
-    places: &'a Places,
-    instruments: &'a Instruments,
-) -> impl Iterator<Item = envoy_types::pb::envoy::config::listener::v3::Listener> + 'a {
-    let mut named = BTreeSet::new();
-    calls_of(desired, client).filter_map(move |call| {
-        let name = front_name(call);
-        if !named.insert(name.clone()) {
-            return None;
-        }
-        let front = Front {
-            address: places.front(client, &name)?,
-            original_dst: match target(&desired.topology, call) {
-                Some((pod, port)) => places.reach(&desired.topology, &pod, port)?,
-                None => NOWHERE.into(),
-            },
-        };
-        let target = front_target(&desired.topology, outbounds, call);
-        Some(config::outbound_listener(
-            &name,
-            &target,
-            allows_any(&desired.topology),
-            front,
-            instruments,
-        ))
-    })
-}
-
-/// The listener istiod would have for what the call dials.
-fn front_target<'a>(topology: &Topology, outbounds: &'a [Outbound], call: &Call) -> Target<'a> {
-    let port = call.to.port();
-    let http_port = || {
-        outbounds
-            .iter()
-            .any(|outbound| outbound.class == ListenerClass::Http && outbound.port == port)
-    };
-    let service = match &call.to {
-        Destination::Service { namespace, name, .. } => outbounds.iter().find(|outbound| {
-            outbound.namespace == *namespace
-                && outbound.service == *name
-                && outbound.port == port
-                && outbound.subset == call.subset
-        }),
-        Destination::Pod { pod, .. } => {
-            let headless = topology.headless_listener(&pod.workload, port);
-            headless.and_then(|service| {
-                outbounds.iter().find(|outbound| {
-                    outbound.namespace == service.namespace
-                        && outbound.service == service.name
-                        && outbound.port == port
-                        && outbound.subset.is_none()
-                })
-            })
-        }
-        Destination::Host { .. } => None,
-    };
-    match service {
-        Some(outbound) if outbound.class == ListenerClass::Http => Target::Http {
-            port,
-            subset: outbound.subset.is_some().then_some(outbound),
-        },
-        Some(outbound) => Target::Service(outbound),
-        None if http_port() => Target::Http { port, subset: None },
-        None => Target::Unregistered,
-    }
 }
 
 /// Whether bytes may go where nothing in the registry is.

@@ -1,7 +1,6 @@
 //! The pods of the mesh: their applications, their sidecars, and the order in which they come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,23 +10,25 @@ use tokio::task::JoinSet;
 
 use crate::call::{Connections, Payload, PodName};
 use crate::envoy::binary::{EnvoyBinary, Store};
-use crate::envoy::config::{self, IstioLogs};
+use crate::envoy::config::IstioLogs;
 use crate::envoy::xds::ControlPlane;
 use crate::fault::Conditions;
 use crate::istio::policy::ListenerClass;
 use crate::istio::{Topology, Workload};
 use crate::mesh::{Component, Desired, MeshError, Settings};
+use crate::network_namespace::NetworkNamespace;
 use crate::pki::{Authority, Supply};
 use crate::probe::evidence::Caller;
 
 use super::application::{ApplicationServer, Seen, Speaks};
+use super::network::{Home as _, Housed, Network};
 use super::observe::{self, Before, Ends, Gathered};
-use super::places::{Places, PodPort, candidates};
-use super::resources::{self, Pin, front_names, pod_ports};
+use super::resources::{self, Pin, pod_ports};
+use super::routing::candidates;
 use super::sidecar::Sidecar;
 
 /// One pod.
-struct Pod {
+struct Pod<N: Network> {
     /// What it was made from; a change makes a new pod.
     made_from: Workload,
     /// The secrets it got; to be without one it has to be new.
@@ -36,15 +37,17 @@ struct Pod {
     restarts: u32,
     applications: BTreeMap<u16, ApplicationServer>,
     sidecar: Option<Sidecar>,
+    /// Its proxy and its applications are in it, so it goes after them.
+    home: N::Home,
 }
 
 /// All pods, and what is needed to make more.
-pub(super) struct Pods {
+pub(in crate::mesh) struct Pods<N: Network> {
     settings: Settings,
     istio_logs: Option<Arc<IstioLogs>>,
     folder: PathBuf,
     control_socket: PathBuf,
-    pods: BTreeMap<PodName, Pod>,
+    pods: BTreeMap<PodName, Pod<N>>,
     binaries: BTreeMap<Version, EnvoyBinary>,
     pins: BTreeMap<PodName, Pin>,
     sidecars_started: usize,
@@ -52,7 +55,7 @@ pub(super) struct Pods {
     leaving: JoinSet<()>,
 }
 
-impl Pods {
+impl<N: Network> Pods<N> {
     pub(super) fn new(settings: Settings, folder: &Path, control_socket: &Path) -> Self {
         Self {
             istio_logs: IstioLogs::of_settings(settings.access_logs).map(Arc::new),
@@ -70,6 +73,7 @@ impl Pods {
     /// Begins to end pods that should not be, or not as they are, and starts those that should.
     pub(super) async fn replace(
         &mut self,
+        network: &mut N,
         control: &ControlPlane,
         desired: &Desired,
     ) -> Result<(), MeshError> {
@@ -101,27 +105,36 @@ impl Pods {
             }
             self.pins.remove(&name);
         }
+        let new: Vec<(PodName, &Workload)> = wanted
+            .into_iter()
+            .filter(|(name, _)| !self.pods.contains_key(name))
+            .collect();
+        let homes = network.homes(&new).await?;
         let mut coming = Vec::new();
-        for (name, workload) in wanted {
-            if !self.pods.contains_key(&name) {
-                coming.push((name.clone(), workload, self.sidecar_of(&name, workload)?));
-            }
+        for ((name, workload), home) in new.into_iter().zip(homes) {
+            let sidecar = self.sidecar_of(&name, workload, &home)?;
+            coming.push((name, workload, home, sidecar));
         }
-        let come = try_join_all(coming.into_iter().map(|(name, workload, sidecar)| async move {
-            let sidecar = match sidecar {
-                Some(sidecar) => Some(sidecar.await?),
-                None => None,
-            };
-            let made_from = workload.clone();
-            let pod = Pod {
-                made_from,
-                supply: supply(&desired.conditions, &name),
-                restarts: restarts(&desired.conditions, &name),
-                applications: BTreeMap::new(),
-                sidecar,
-            };
-            Ok::<_, MeshError>((name, pod))
-        }));
+        let come = try_join_all(
+            coming
+                .into_iter()
+                .map(|(name, workload, home, sidecar)| async move {
+                    let sidecar = match sidecar {
+                        Some(sidecar) => Some(sidecar.await?),
+                        None => None,
+                    };
+                    let made_from = workload.clone();
+                    let pod = Pod {
+                        made_from,
+                        supply: supply(&desired.conditions, &name),
+                        restarts: restarts(&desired.conditions, &name),
+                        applications: BTreeMap::new(),
+                        sidecar,
+                        home,
+                    };
+                    Ok::<_, MeshError>((name, pod))
+                }),
+        );
         self.pods.extend(come.await?);
         self.start_applications(desired).await
     }
@@ -156,7 +169,8 @@ impl Pods {
         &mut self,
         name: &PodName,
         workload: &Workload,
-    ) -> Result<Option<impl Future<Output = Result<Sidecar, MeshError>> + use<>>, MeshError> {
+        home: &N::Home,
+    ) -> Result<Option<impl Future<Output = Result<Sidecar, MeshError>> + use<N>>, MeshError> {
         let Some(release) = workload.proxy_release() else {
             return Ok(None);
         };
@@ -168,8 +182,10 @@ impl Pods {
         self.sidecars_started += 1;
         let number = self.sidecars_started;
         let (name, folder, socket) = (name.clone(), self.folder.clone(), self.control_socket.clone());
+        let namespace = home.namespace().clone();
+        let mark = N::EXEMPTION.map(|exemption| exemption.mark);
         Ok(Some(async move {
-            Sidecar::start(&name, number, binary, &folder, &socket).await
+            Sidecar::start(&name, number, binary, &folder, &socket, (&namespace, mark)).await
         }))
     }
 
@@ -185,7 +201,8 @@ impl Pods {
                 if let Some(other) = pod.applications.remove(&port) {
                     other.stop().await;
                 }
-                let application = ApplicationServer::start(name, port, speaks).await?;
+                let (namespace, address) = (pod.home.namespace(), pod.home.listens_at(port));
+                let application = ApplicationServer::start(name, port, speaks, namespace, address).await?;
                 pod.applications.insert(port, application);
             }
         }
@@ -210,7 +227,7 @@ impl Pods {
     }
 
     /// Tells every sidecar what it should know.
-    pub(super) fn push(&mut self, control: &ControlPlane, desired: &Desired, places: &Places) {
+    pub(super) fn push(&mut self, control: &ControlPlane, desired: &Desired, places: &N::Places) {
         for (name, pod) in &mut self.pods {
             let pin = self.pins.get(name);
             pod.push(control, desired, places, name, pin, self.istio_logs.as_ref());
@@ -222,7 +239,7 @@ impl Pods {
         &mut self,
         control: &ControlPlane,
         desired: &Desired,
-        places: &Places,
+        places: &N::Places,
         client: &PodName,
         pin: Option<Pin>,
     ) {
@@ -243,35 +260,24 @@ impl Pods {
         Ok(())
     }
 
-    fn applications(&self) -> BTreeMap<PodPort, SocketAddr> {
-        let pods = self.pods.iter();
-        pods.flat_map(|(name, pod)| {
-            let applications = pod.applications.iter();
-            applications.map(|(port, application)| ((name.clone(), *port), application.address()))
-        })
-        .collect()
+    /// All pods, and where their applications listen.
+    pub(super) fn housed(&mut self) -> Vec<Housed<'_, N::Home>> {
+        let housed = self.pods.iter_mut().map(|(name, pod)| Housed {
+            name,
+            home: &mut pod.home,
+            has_sidecar: pod.sidecar.is_some(),
+            applications: pod
+                .applications
+                .iter()
+                .map(|(port, it)| (*port, it.address()))
+                .collect(),
+        });
+        housed.collect()
     }
 
-    /// Where everything listens in a state of the mesh: applications do already, sidecars will once they are told.
-    pub(super) fn places(&mut self, desired: &Desired) -> Result<Places, MeshError> {
-        let mut places = Places {
-            applications: self.applications(),
-            ..Places::default()
-        };
-        for (name, pod) in &mut self.pods {
-            let Some(sidecar) = &mut pod.sidecar else { continue };
-            for port in pod_ports(desired, &name.workload) {
-                let address = sidecar.place(&config::inbound_name(port))?;
-                places.sidecars.insert((name.clone(), port), address);
-            }
-            if name.ordinal == 0 {
-                for front in front_names(desired, &name.workload) {
-                    let address = sidecar.place(&front)?;
-                    places.fronts.insert((name.clone(), front), address);
-                }
-            }
-        }
-        Ok(places)
+    /// Where the sockets of a pod are.
+    pub(super) fn namespace(&self, pod: &PodName) -> Option<NetworkNamespace> {
+        Some(self.pods.get(pod)?.home.namespace().clone())
     }
 
     /// Whether the client is shown exactly what `pin` says.
@@ -281,7 +287,7 @@ impl Pods {
 
     /// What applications saw since the last look.
     pub(super) fn drain_applications(&self) -> Vec<(PodName, Seen)> {
-        let of_pod = |(name, pod): (&PodName, &Pod)| {
+        let of_pod = |(name, pod): (&PodName, &Pod<N>)| {
             let seen = pod.applications.values().flat_map(ApplicationServer::drain);
             seen.map(|seen| (name.clone(), seen)).collect::<Vec<_>>()
         };
@@ -334,21 +340,21 @@ impl Pods {
     }
 
     /// The sidecar that runs beside a pod.
-    pub(super) fn running(&self, pod: &PodName) -> Option<&Sidecar> {
+    pub(in crate::mesh) fn running(&self, pod: &PodName) -> Option<&Sidecar> {
         self.pods.get(pod)?.sidecar.as_ref()
     }
 
     #[cfg(test)]
-    pub(super) fn sidecar(&mut self, pod: &PodName) -> Option<&mut Sidecar> {
+    pub(in crate::mesh) fn sidecar(&mut self, pod: &PodName) -> Option<&mut Sidecar> {
         self.pods.get_mut(pod)?.sidecar.as_mut()
     }
 
-    pub(super) const fn sidecars_started(&self) -> usize {
+    pub(in crate::mesh) const fn sidecars_started(&self) -> usize {
         self.sidecars_started
     }
 
     /// The running sidecars that were started after the first `known`.
-    pub(super) fn sidecars_since(&self, known: usize) -> impl Iterator<Item = &Sidecar> {
+    pub(in crate::mesh) fn sidecars_since(&self, known: usize) -> impl Iterator<Item = &Sidecar> {
         self.sidecars().filter(move |sidecar| sidecar.number > known)
     }
 
@@ -361,7 +367,7 @@ impl Pods {
     }
 
     pub(super) fn admin_sockets(&self) -> Vec<(PodName, PathBuf)> {
-        let of_pod = |(name, pod): (&PodName, &Pod)| {
+        let of_pod = |(name, pod): (&PodName, &Pod<N>)| {
             let sidecar = pod.sidecar.as_ref()?;
             Some((name.clone(), sidecar.admin_socket().to_owned()))
         };
@@ -401,19 +407,19 @@ impl Pods {
     }
 }
 
-impl Pod {
+impl<N: Network> Pod<N> {
     fn push(
         &mut self,
         control: &ControlPlane,
         desired: &Desired,
-        places: &Places,
+        places: &N::Places,
         name: &PodName,
         pin: Option<&Pin>,
         istio_logs: Option<&Arc<IstioLogs>>,
     ) {
         if let Some(sidecar) = &mut self.sidecar {
             let instruments = sidecar.instruments(desired.connections, istio_logs.cloned());
-            let resources = resources::resources(desired, name, places, pin, &instruments);
+            let resources = resources::resources::<N>(desired, name, places, pin, &instruments);
             sidecar.push(control, resources);
         }
     }

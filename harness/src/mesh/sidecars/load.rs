@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::{CALL_TIMEOUT, GREETING_TIMEOUT};
 use crate::call::{Call, Connections, Payload};
 use crate::mesh::{MeshError, Requests, Tally};
+use crate::network_namespace::NetworkNamespace;
 use crate::probe::DialError;
 use crate::probe::dial::{self, Dial};
 
@@ -21,9 +22,26 @@ const ENOUGH: u64 = 12;
 /// How long that may take. Measured: 10 ms; the limit is for a stalled machine, and for requests that nobody answers.
 const ENOUGH_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Where calls come from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) namespace: NetworkNamespace,
+    pub(super) mark: Option<u32>,
+}
+
+impl Origin {
+    pub(super) const fn borrow(&self) -> dial::Origin<'_> {
+        dial::Origin {
+            namespace: &self.namespace,
+            mark: self.mark,
+        }
+    }
+}
+
 /// Where the requests of one call go.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Way {
+    pub(super) origin: Origin,
     pub(super) address: SocketAddr,
     pub(super) authority: String,
 }
@@ -32,6 +50,7 @@ impl Way {
     /// The dial of a call that goes this way.
     pub(super) fn dial<'a>(&'a self, payload: Payload, nonce: &'a str) -> Dial<'a> {
         Dial {
+            origin: self.origin.borrow(),
             address: self.address,
             authority: &self.authority,
             nonce,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::observe::{accepted, open};
-use super::places::candidates;
+use super::routing::candidates;
 use super::sidecar::Sidecar;
 use crate::call::{Call, Connections, PodName, WorkloadName};
 use crate::envoy::logs::{Line, Log, Tail};

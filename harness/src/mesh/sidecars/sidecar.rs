@@ -1,6 +1,5 @@
 //! One sidecar: its process, what it says, and where it listens.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +18,8 @@ use crate::envoy::process::{EnvoyProcess, Files};
 use crate::envoy::xds::ControlPlane;
 use crate::fault::TlsLimits;
 use crate::mesh::MeshError;
+use crate::network_namespace::NetworkNamespace;
 use crate::pki::{Issued, Supply};
-
-use super::ports::Ports;
 
 /// How long a configuration may take to come into force. Measured: 10 to 70 ms; the limit is for a stalled machine.
 const IN_FORCE_DEADLINE: Duration = Duration::from_secs(20);
@@ -32,15 +30,14 @@ const ALIVE_CHECK: Duration = Duration::from_millis(20);
 
 /// A sidecar that runs.
 #[derive(Debug)]
-pub(super) struct Sidecar {
+pub(in crate::mesh) struct Sidecar {
     /// Counts the sidecars this mesh ever started.
-    pub(super) number: usize,
-    pub(super) node: String,
-    pub(super) binary: EnvoyBinary,
-    pub(super) admin: Admin,
+    pub(in crate::mesh) number: usize,
+    pub(in crate::mesh) node: String,
+    pub(in crate::mesh) binary: EnvoyBinary,
+    pub(in crate::mesh) admin: Admin,
     pub(super) access_log: Tail,
     pub(super) debug_log: Tail,
-    ports: Ports,
     process: EnvoyProcess,
     /// What it was told and has not been seen to follow yet.
     told: Told,
@@ -57,13 +54,14 @@ struct Told {
 }
 
 impl Sidecar {
-    /// Starts the proxy of `pod`. `number` makes its node id unique among those this mesh ever started.
+    /// Starts the proxy of `pod` in a namespace, with a mark on what it sends. `number` makes its node id unique among those this mesh ever started.
     pub(super) async fn start(
         pod: &PodName,
         number: usize,
         binary: EnvoyBinary,
         folder: &Path,
         control_plane: &Path,
+        (namespace, mark): (&NetworkNamespace, Option<u32>),
     ) -> Result<Self, MeshError> {
         let label = format!(
             "{}.{}-{}.{number}",
@@ -71,8 +69,8 @@ impl Sidecar {
         );
         let files = Files::new(folder, &label, number);
         let node = format!("sidecar~{pod}~{number}");
-        let config = bootstrap(&node, control_plane, &files.admin);
-        let process = EnvoyProcess::start(&binary.path, &node, files, &config).await?;
+        let config = bootstrap(&node, control_plane, &files.admin, mark);
+        let process = EnvoyProcess::start(namespace, &binary.path, &node, files, &config).await?;
         let files = process.files();
         Ok(Self {
             number,
@@ -81,7 +79,6 @@ impl Sidecar {
             admin: Admin::new(&files.admin),
             access_log: Tail::new(&files.access_log),
             debug_log: Tail::new(&files.log),
-            ports: Ports::default(),
             process,
             told: Told::default(),
             withheld: Vec::new(),
@@ -111,14 +108,6 @@ impl Sidecar {
             connections,
             istio_logs,
         }
-    }
-
-    /// Where the listener of this name is to listen, for as long as the sidecar lives.
-    pub(super) fn place(&mut self, listener: &str) -> Result<SocketAddr, MeshError> {
-        self.ports.of(listener).map_err(|source| MeshError::NoPort {
-            node: self.node.clone(),
-            source,
-        })
     }
 
     /// Tells the sidecar what it should know.

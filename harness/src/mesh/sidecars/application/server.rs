@@ -1,7 +1,7 @@
 //! Listening for, and serving, the connections of one pod port.
 
 use std::io::{self, Cursor, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +14,11 @@ use super::answer::{BAD_REQUEST, GREETING, NOT_UNDERSTOOD, Responder, refuse};
 use super::first_bytes::FirstBytes;
 use super::seen::{Record, Seen};
 use crate::call::PodName;
+use crate::network_namespace::NetworkNamespace;
 use crate::probe::evidence::Bytes;
 
+/// How many connections wait to be accepted.
+const BACKLOG: i32 = 1024;
 /// How long accepting pauses when the process has no file descriptor left for a connection.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(20);
 
@@ -32,7 +35,7 @@ pub enum Speaks {
     Either,
 }
 
-/// The application behind one pod port: a server on a loopback port that answers with what it saw.
+/// The application behind one pod port: a server that answers with what it saw.
 ///
 /// It speaks first where that is what it speaks, else never. HTTP requests are answered by 200 and the JSON object `{"workload", "port", "path",
 /// "peer", "forwardedClientCert"}`, a line `meshproof <nonce>` by `meshproof <namespace>/<workload>-<ordinal> <nonce>`.
@@ -54,7 +57,7 @@ pub struct ApplicationServer {
 pub enum ApplicationError {
     /// No listener on loopback.
     #[error(
-        "application of pod `{pod}` port {port} cannot listen on 127.0.0.1: \
+        "application of pod `{pod}` port {port} cannot listen on {address}: \
          check the limits on open files and on local ports"
     )]
     Listen {
@@ -62,26 +65,33 @@ pub enum ApplicationError {
         pod: PodName,
         /// The pod port.
         port: u16,
+        /// Where it was to listen.
+        address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
 }
 
 impl ApplicationServer {
-    /// Starts the application of `pod` for the pod port `port` on an ephemeral port of 127.0.0.1.
+    /// Starts the application of `pod` for the pod port `port` on `address` of a namespace; port 0 is any.
     ///
     /// # Errors
     ///
-    /// When the system gives no port.
-    pub async fn start(pod: &PodName, port: u16, speaks: Speaks) -> Result<Self, ApplicationError> {
+    /// When the system does not give the port.
+    pub async fn start(
+        pod: &PodName,
+        port: u16,
+        speaks: Speaks,
+        namespace: &NetworkNamespace,
+        address: SocketAddr,
+    ) -> Result<Self, ApplicationError> {
         let listen = |source| ApplicationError::Listen {
             pod: pod.clone(),
             port,
+            address,
             source,
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(listen)?;
+        let listener = listener(namespace, address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let responder = Arc::new(Responder {
             workload: pod.to_string(),
@@ -116,7 +126,11 @@ impl ApplicationServer {
     /// Every entry is made before its answer is sent: a caller that has its answer finds the entry here.
     #[must_use]
     pub fn drain(&self) -> Vec<Seen> {
-        self.responder.record.drain()
+        let mut seen = self.responder.record.drain();
+        for seen in &mut seen {
+            seen.application.port = Some(self.responder.port);
+        }
+        seen
     }
 
     /// Stops and waits until the listener and every connection are gone.
@@ -129,6 +143,14 @@ impl ApplicationServer {
             tracing::warn!(workload = self.responder.workload, %error, "application task failed");
         }
     }
+}
+
+async fn listener(namespace: &NetworkNamespace, address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = namespace.tcp_socket(None).await?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 async fn accept(

@@ -23,6 +23,7 @@ impl Record {
     pub(super) fn understood(&self, saw: Bytes, nonce: Option<&str>, forwarded_client_cert: Option<String>) {
         self.add(
             Application {
+                port: None,
                 saw,
                 requests: 1,
                 forwarded_client_cert,
