@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "istio",
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
-    ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
+    ("audit", &["call", "fault", "istio", "outcome", "pki", "snapshot"]),
     ("cluster", &["istio", "kubernetes", "pki", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
     (
@@ -59,12 +59,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("claims", &["reference", "scenario"]),
+    ("logs", &["outcome"]),
+    (
+        "diagnose",
+        &[
+            "audit", "call", "fault", "istio", "logs", "outcome", "pki", "snapshot",
+        ],
+    ),
     ("symptom", &["call", "outcome", "probe"]),
     (
         "report",
         &[
-            "audit", "call", "claims", "envoy", "fault", "istio", "mesh", "outcome", "probe", "scenario",
-            "symptom",
+            "audit", "call", "claims", "diagnose", "envoy", "fault", "istio", "mesh", "outcome", "probe",
+            "scenario", "symptom",
         ],
     ),
     (
@@ -98,7 +105,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
-    ("logs", &["outcome"]),
     (
         "chaos",
         &[
@@ -113,6 +119,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "probe",
             "scenario",
             "visibility",
+        ],
+    ),
+    (
+        "rehearsal",
+        &[
+            "call", "diagnose", "istio", "mesh", "outcome", "probe", "scenario", "snapshot",
         ],
     ),
     ("recognition", &["logs", "mesh", "outcome", "probe", "scenario"]),
@@ -153,6 +165,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "what is observed does not depend on what is predicted, broken, or expected",
     ),
     ("mesh", &["scenario"], "a mesh answers calls and has no opinion"),
+    (
+        "diagnose",
+        &["claims", "mesh", "probe", "scenario"],
+        "a diagnosis rests on what a cluster shows; what was broken is held against it",
+    ),
     (
         "logs",
         &["mesh", "probe", "scenario"],

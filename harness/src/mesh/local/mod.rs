@@ -378,6 +378,10 @@ impl Mesh for LocalMesh {
         std::mem::take(&mut self.logs)
     }
 
+    async fn config_dumps(&mut self) -> Result<Vec<(PodName, String)>, MeshError> {
+        self.pods.config_dumps().await
+    }
+
     fn directory(&self) -> Option<&Path> {
         Some(self.run.path())
     }
