@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("reference", &["call"]),
     ("kubernetes", &[]),
     ("snapshot", &["kubernetes", "reference"]),
+    ("guardrails", &["snapshot"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
     (
@@ -25,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("audit", &["call", "fault", "istio", "outcome", "pki", "snapshot"]),
     ("cluster", &["istio", "kubernetes", "pki", "snapshot"]),
     ("probe", &["call", "outcome", "pki"]),
+    ("kernel", &["child", "probe"]),
     (
         "envoy",
         &["call", "child", "fault", "istio", "probe", "visibility"],
@@ -36,6 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "envoy",
             "fault",
             "istio",
+            "kernel",
             "outcome",
             "pki",
             "probe",

@@ -80,7 +80,7 @@ impl Claims {
             ..Settings::default()
         };
         let limit = Duration::from_secs(self.timeout);
-        let Some(results) = silently(&scenarios, self.on, settings, limit)? else {
+        let Some(results) = silently(&scenarios, self.on, settings, limit, &[])? else {
             return Ok(Exit::Interrupted);
         };
         let reports: Vec<ClaimReport> = claims.iter().map(|claim| weigh(claim, &results)).collect();

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use meshproof::chaos::{ChaosError, ToolsMissing};
 use meshproof::cluster::ClusterError;
 use meshproof::envoy::binary::{OverrideError, ProvisionError};
+use meshproof::kernel::TracerError;
 use meshproof::kubernetes::KubernetesError;
 use meshproof::mesh::MeshError;
 use meshproof::scenario::RunError;
@@ -97,11 +98,15 @@ fn of_error(error: &anyhow::Error) -> u8 {
             _ => 4,
         };
     }
+    let kernel = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<TracerError>());
     let cluster = error.downcast_ref::<KubernetesError>();
     match (provision, mesh) {
         (Some(ProvisionError::Interrupted), _) => 130,
         (Some(_), _) => 3,
         (None, Some(mesh)) if mesh.is_machine() => 3,
+        _ if kernel.is_some_and(TracerError::is_machine) => 3,
         _ if bad_input || cluster.is_some_and(KubernetesError::is_usage) => 2,
         // The cluster that was named cannot be read from here.
         _ if cluster.is_some() || error.is::<ToolsMissing>() => 3,

@@ -10,6 +10,7 @@ mod compare;
 mod diagnose;
 mod exit;
 mod explore;
+mod guardrails;
 mod interrupt;
 mod logs;
 mod mesh_input;
@@ -23,6 +24,7 @@ mod scenario;
 mod setup;
 mod snapshot;
 mod suite;
+mod trace;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -62,12 +64,16 @@ enum Command {
     Explore(explore::Explore),
     /// Read logs of proxies, and say which mTLS failures they tell of
     Logs(logs::Logs),
+    /// List the admission policies that would have prevented what the catalogue shows, or print them for kubectl
+    Guardrails(guardrails::Guardrails),
     /// Make clusters of kind with Istio in them, list and remove them
     Cluster(cluster::Cluster),
     /// List the Istio releases, and what each runs on
     Releases(releases::Releases),
     /// Break part of a large mesh, and see how long it takes until an alert says so
     Chaos(chaos::Chaos),
+    /// Watch connections from the kernel, and say at which layer those that fail do
+    Trace(trace::Trace),
     /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
     /// Measure, against what cannot be avoided
@@ -95,9 +101,11 @@ fn main() -> ExitCode {
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Logs(command) => command.run(),
+        Command::Guardrails(command) => command.run(),
         Command::Cluster(command) => command.run(),
         Command::Releases(command) => command.run(),
         Command::Chaos(command) => command.run(),
+        Command::Trace(command) => command.run(),
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),

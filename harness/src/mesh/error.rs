@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::call::{Call, WorkloadName};
 use crate::envoy::binary::ProvisionError;
 use crate::envoy::{AdminError, ProcessError, XdsError};
+use crate::kernel::TracerError;
 use crate::pki::PkiError;
 use crate::probe::DialError;
 
@@ -111,6 +112,9 @@ pub enum MeshError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The kernel was to be watched, and is not any more.
+    #[error(transparent)]
+    Kernel(#[from] TracerError),
     /// The harness broke one of its own rules.
     #[error("internal fault of the harness: {0}")]
     Internal(String),

@@ -10,6 +10,7 @@ pub mod local;
 mod proxy_logs;
 pub mod replay;
 mod run_directory;
+mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::call::{Call, Connections, PodName};
 use crate::envoy::binary::{Overrides, Progress, Provenance, Silent};
 use crate::fault::Conditions;
 use crate::istio::Topology;
+use crate::kernel::Tracer;
 use crate::probe::Evidence;
 use crate::snapshot::Snapshot;
 use crate::visibility::Visibility;
@@ -122,6 +124,8 @@ pub struct Settings {
     pub recording: Option<replay::Recording>,
     /// Also have proxies write what Istio would have them write, as installed and with these manifests.
     pub istio_logs: Option<&'static Visibility>,
+    /// Watches the connections of every call, which must then be the only one that this process makes.
+    pub kernel: Option<Arc<Tracer>>,
     /// Told how the download of missing binaries goes.
     pub progress: Arc<dyn Progress + Send + Sync>,
 }
@@ -133,6 +137,7 @@ impl Default for Settings {
             keep: false,
             recording: None,
             istio_logs: None,
+            kernel: None,
             progress: Arc::new(Silent),
         }
     }
@@ -154,6 +159,14 @@ impl Tier {
     /// # Errors
     /// [`MeshError::TierMissing`] for a tier that this version does not have, else what the tier could not set up.
     pub fn open(self, settings: &Settings) -> Result<Box<dyn Mesh>, MeshError> {
+        let mesh = self.open_unwatched(settings)?;
+        Ok(match &settings.kernel {
+            Some(kernel) => Box::new(watched::WatchedMesh::new(mesh, Arc::clone(kernel))),
+            None => mesh,
+        })
+    }
+
+    fn open_unwatched(self, settings: &Settings) -> Result<Box<dyn Mesh>, MeshError> {
         match self {
             Self::Local => Ok(Box::new(local::LocalMesh::new(settings.clone())?)),
             Self::Replay => {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::kernel::KernelConnection;
 use crate::call::{CallKind, Payload};
 
 /// Everything gathered about one call.
@@ -30,6 +31,10 @@ pub struct Evidence {
     /// What the called application saw; absent where nothing reached it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub application: Option<Application>,
+    /// What the kernel saw of the connections that the harness and its proxies made for it, in the order in which they
+    /// ended; empty where nobody watched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kernel: Vec<KernelConnection>,
     /// Pieces that are our own instruments and that a real mesh does not show by default.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub instruments: Vec<String>,

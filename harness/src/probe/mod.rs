@@ -3,6 +3,7 @@
 pub mod classify;
 pub mod dial;
 pub mod evidence;
+pub mod kernel;
 
 pub use classify::classify;
 pub use dial::{Dial, DialError, TlsOffer};

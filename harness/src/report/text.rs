@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::layers::attribution;
 use super::load;
 use crate::outcome::Outcome;
 use crate::probe::Evidence;
@@ -188,6 +189,7 @@ pub(super) fn evidence(evidence: &Evidence) -> Vec<String> {
     if let Some(application) = &evidence.application {
         lines.push(format!("app        {}", json(application)));
     }
+    lines.extend(attribution(evidence).map(|it| format!("kernel     {it}")));
     if let Some(missing) = &evidence.incomplete {
         lines.push(format!("incomplete {missing}"));
     }

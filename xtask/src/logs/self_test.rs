@@ -27,7 +27,7 @@ pub(super) fn run(names: &[String], output: Output) -> anyhow::Result<Exit> {
         istio_logs: Some(Visibility::embedded()?),
         ..Settings::default()
     };
-    let Some(results) = silently(&chosen(names)?, Tier::Local, settings, LIMIT)? else {
+    let Some(results) = silently(&chosen(names)?, Tier::Local, settings, LIMIT, &[])? else {
         return Ok(Exit::Interrupted);
     };
     let table = recognise(Patterns::embedded()?, &results)?;

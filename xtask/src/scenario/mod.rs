@@ -4,8 +4,10 @@ mod inspect;
 mod printer;
 mod run;
 mod runner;
+mod witness;
 
 pub(crate) use runner::silently;
+pub(crate) use witness::Witness;
 
 use std::path::PathBuf;
 
@@ -87,6 +89,10 @@ pub(crate) struct Scenario {
     /// Leave out what the scenario breaks: it must then be falsified
     #[arg(long)]
     without_faults: bool,
+
+    /// Add to the evidence of calls what this sees of them; scenarios then run one after the other
+    #[arg(long, value_enum, value_name = "WITNESS")]
+    witness: Vec<Witness>,
 
     /// How to print results
     #[arg(long, value_enum, default_value_t = Output::Text)]

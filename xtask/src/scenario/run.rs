@@ -64,6 +64,7 @@ pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]
             recorded,
             printer,
             limit: Duration::from_secs(command.timeout),
+            witnesses: command.witness.clone(),
         };
         match runner.run(scenarios, command.repeat)? {
             Some(results) => results,

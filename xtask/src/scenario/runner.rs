@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use meshproof::envoy::binary::TerminalProgress;
+use meshproof::kernel::Tracer;
 use meshproof::mesh::{Settings, Tier, sweep};
 use meshproof::report::Text;
 use meshproof::scenario::verdict::{PhaseResult, ScenarioResult};
@@ -14,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Output;
+use super::Witness;
 use super::printer::Printer;
 use crate::interrupt::Interruptible;
 
@@ -23,6 +25,7 @@ pub(crate) fn silently(
     tier: Tier,
     settings: Settings,
     limit: Duration,
+    witnesses: &[Witness],
 ) -> anyhow::Result<Option<Vec<ScenarioResult>>> {
     let runner = Runner {
         options: Options::on(tier),
@@ -35,6 +38,7 @@ pub(crate) fn silently(
             silent: true,
         },
         limit,
+        witnesses: witnesses.to_vec(),
     };
     runner.run(scenarios, 1)
 }
@@ -49,6 +53,8 @@ pub(super) struct Runner {
     pub(super) printer: Printer,
     /// How long a scenario may take.
     pub(super) limit: Duration,
+    /// What else sees their calls.
+    pub(super) witnesses: Vec<Witness>,
 }
 
 impl Runner {
@@ -65,13 +71,24 @@ impl Runner {
         if !swept.is_empty() {
             tracing::info!(directories = swept.len(), "removed what killed runs left behind");
         }
-        interruptible.run(self.run_all(scenarios, repeat))?.transpose()
+        let work = async {
+            if self.witnesses.contains(&Witness::Kernel) {
+                self.settings.kernel = Some(Arc::new(Tracer::start().await?));
+            }
+            self.run_all(scenarios, repeat).await
+        };
+        interruptible.run(work)?.transpose()
     }
 
-    /// Runs all scenarios, as many at a time as there are processors, and prints them in their order.
+    /// Runs all scenarios and prints them in their order: as many at a time as there are processors, but one where a
+    /// witness could not tell whose calls it sees.
     async fn run_all(&self, scenarios: &[Scenario], repeat: u32) -> anyhow::Result<Vec<ScenarioResult>> {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let permits = Arc::new(Semaphore::new(processors));
+        let at_once = match self.witnesses.is_empty() {
+            true => processors,
+            false => 1,
+        };
+        let permits = Arc::new(Semaphore::new(at_once));
         let mut running = JoinSet::new();
         let rounds = (0..repeat).flat_map(|_| scenarios.iter().cloned());
         for (number, scenario) in rounds.enumerate() {

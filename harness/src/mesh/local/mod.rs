@@ -279,6 +279,7 @@ impl LocalMesh {
             instruments: gathered.instruments(),
             client_proxy: gathered.client,
             server_proxy: gathered.server,
+            kernel: Vec::new(),
             application: application.map(|(_, seen)| seen.application),
             incomplete: gathered.incomplete,
         })
