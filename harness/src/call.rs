@@ -188,6 +188,20 @@ pub enum Payload {
     Http,
     /// One line over TCP, answered by one line.
     Tcp,
+    /// The server greets whoever connects by a line, before anything was said (as MySQL and SMTP do); then as `tcp`.
+    ServerFirst,
+}
+
+impl Payload {
+    /// As written in scenario files and reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::ServerFirst => "server-first",
+        }
+    }
 }
 
 /// What calls share with those before them. Sharing hides faults; that is what it is for here.
@@ -247,8 +261,8 @@ impl fmt::Display for Call {
         if self.kind != CallKind::App {
             traits.push(self.kind.as_str().to_owned());
         }
-        if self.payload == Payload::Tcp {
-            traits.push("tcp".to_owned());
+        if self.payload != Payload::Http {
+            traits.push(self.payload.as_str().to_owned());
         }
         traits.extend(self.alpn.iter().map(|protocol| format!("alpn={protocol}")));
         traits.extend(self.subset.iter().map(|subset| format!("subset={subset}")));

@@ -163,7 +163,7 @@ pub enum OutcomeId {
     HttpError,
     /// The evidence does not decide; carries the candidates.
     #[strum(
-        message = "Turn on what Istio hides by default (cargo xtask logs --explain-visibility), or give the other end's log in \
+        message = "Turn on what Istio hides by default (`logs --explain-visibility` says how), or give the other end's log in \
                    the same run."
     )]
     Unknown,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Every module of the library in the order in which data flows, with all it may know. Each knows only modules above it,
 /// so there is no circle.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("invocation", &[]),
     ("outcome", &[]),
     ("child", &[]),
     ("visibility", &[]),
@@ -15,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("one_or_many", &[]),
     ("reference", &["call"]),
     ("kubernetes", &[]),
-    ("snapshot", &["kubernetes", "reference"]),
+    ("snapshot", &["invocation", "kubernetes", "reference"]),
     ("guardrails", &["snapshot"]),
     ("pki", &["call"]),
     ("fault", &["call", "one_or_many", "outcome", "pki", "reference"]),
@@ -24,12 +25,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
     ("audit", &["call", "fault", "istio", "outcome", "pki", "snapshot"]),
-    ("cluster", &["istio", "kubernetes", "pki", "snapshot"]),
+    (
+        "cluster",
+        &["invocation", "istio", "kubernetes", "pki", "snapshot"],
+    ),
     ("probe", &["call", "outcome", "pki"]),
     ("kernel", &["child", "probe"]),
     (
         "envoy",
-        &["call", "child", "fault", "istio", "probe", "visibility"],
+        &[
+            "call",
+            "child",
+            "fault",
+            "invocation",
+            "istio",
+            "probe",
+            "visibility",
+        ],
     ),
     (
         "mesh",
@@ -52,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "call",
             "envoy",
             "fault",
+            "invocation",
             "istio",
             "mesh",
             "one_or_many",
@@ -62,7 +75,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("claims", &["reference", "scenario"]),
-    ("logs", &["outcome"]),
+    ("matrix", &["istio", "mesh", "reference", "scenario", "snapshot"]),
+    ("logs", &["invocation", "outcome"]),
     (
         "diagnose",
         &[
@@ -73,8 +87,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
-            "audit", "call", "claims", "diagnose", "envoy", "fault", "istio", "mesh", "outcome", "probe",
-            "scenario", "symptom",
+            "audit",
+            "call",
+            "claims",
+            "diagnose",
+            "envoy",
+            "fault",
+            "invocation",
+            "istio",
+            "mesh",
+            "outcome",
+            "probe",
+            "scenario",
+            "symptom",
         ],
     ),
     (

@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
-use meshproof::report::Run;
+
 use meshproof::report::board::{Board, page};
+use meshproof::report::{Run, compare};
 
 /// Twenty times what it takes on two busy cores.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -27,11 +28,68 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), vec![test.with_ignored_flag(missing)]).exit();
 }
 
-/// Scripts ran, nothing was complained about, and what the page names in its own links is there.
-fn works(chromium: &PathBuf) -> Result<(), String> {
+/// Scripts ran, nothing was complained about, what the page names in its own links is there, and everybody can read and
+/// use it: in the light, in the dark, in a narrow window, and without scripts.
+fn works(chromium: &Path) -> Result<(), String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.html");
-    std::fs::write(&file, page(&Board::of([&run()]), None).unwrap()).unwrap();
+    let (before, after) = (run("mtls", "held"), run("plaintext", "falsified"));
+    let comparison = compare(&before.results, &after.results);
+    let board = Board::sided([(Some("before"), &before), (Some("after"), &after)]);
+    let page = page(&board, Some(&comparison)).unwrap();
+    let audit = include_str!("data/report-audit.js");
+    std::fs::write(
+        &file,
+        page.replace("</body>", &format!("<script>{audit}</script></body>")),
+    )
+    .unwrap();
+    for (scheme, flag) in [
+        ("light", "--blink-settings=preferredColorScheme=1"),
+        ("dark", "--blink-settings=preferredColorScheme=0"),
+    ] {
+        let dom = open(
+            chromium,
+            folder.path(),
+            &format!("file://{}#skew", file.display()),
+            flag,
+        )?;
+        if !dom.contains("2 of 2 scenarios") {
+            return Err(format!("the filter has not counted:\n{dom}"));
+        }
+        links_lead_somewhere(&dom)?;
+        let found = dom.split("<pre id=\"audit\">").nth(1);
+        let found = found
+            .and_then(|it| it.split("</pre>").next())
+            .unwrap_or("no audit");
+        if found.trim_end() != format!("{scheme}, seen, 0 found") {
+            return Err(format!("{scheme}: {found}"));
+        }
+    }
+    // Chromium shows no document where its scripts are off altogether, so they are taken out of the page.
+    let script = regex::Regex::new("(?s)<script>.*?</script>").unwrap();
+    std::fs::write(&file, script.replace_all(&page, "").as_ref()).unwrap();
+    let url = format!("file://{}", file.display());
+    let dom = open(
+        chromium,
+        folder.path(),
+        &url,
+        "--blink-settings=preferredColorScheme=1",
+    )?;
+    for (what, text) in [
+        ("the filter is not offered", "<form class=\"filter\" hidden"),
+        ("a cell", "falsified</td>"),
+        ("evidence", "<summary>Evidence</summary>"),
+        ("what differs", "1 different"),
+    ] {
+        if !dom.contains(text) {
+            return Err(format!("without scripts: {what}:\n{dom}"));
+        }
+    }
+    Ok(())
+}
+
+/// What the page is once its scripts have run. Whatever the console says is an error.
+fn open(chromium: &Path, folder: &Path, url: &str, flag: &str) -> Result<String, String> {
     let browser = duct::cmd!(
         chromium,
         "--headless=new",
@@ -41,10 +99,13 @@ fn works(chromium: &PathBuf) -> Result<(), String> {
         "--disable-dev-shm-usage",
         "--enable-logging=stderr",
         "--v=0",
-        format!("--user-data-dir={}", folder.path().join("profile").display()),
+        // As narrow as a window of Chromium can be.
+        "--window-size=500,900",
+        format!("--user-data-dir={}", folder.join("profile").display()),
         "--virtual-time-budget=2000",
+        flag,
         "--dump-dom",
-        format!("file://{}#skew", file.display())
+        url
     )
     .stdout_capture()
     .stderr_capture()
@@ -55,17 +116,17 @@ fn works(chromium: &PathBuf) -> Result<(), String> {
         browser.kill().unwrap();
         return Err(format!("Chromium did not end in {LIMIT:?}"));
     };
-    let dom = String::from_utf8_lossy(&output.stdout);
     let said = String::from_utf8_lossy(&output.stderr);
     let console: Vec<&str> = said.lines().filter(|line| line.contains("CONSOLE")).collect();
     if !console.is_empty() {
         return Err(format!("the console says {console:#?}"));
     }
-    if !dom.contains("2 of 2 scenarios") {
-        return Err(format!("the filter has not counted: {said}\n{dom}"));
-    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn links_lead_somewhere(dom: &str) -> Result<(), String> {
     let link = regex::Regex::new("href=\"#([^\"]+)\"").unwrap();
-    for found in link.captures_iter(&dom) {
+    for found in link.captures_iter(dom) {
         if !dom.contains(&format!("id=\"{}\"", &found[1])) {
             return Err(format!("nothing has the id {}", &found[1]));
         }
@@ -73,14 +134,15 @@ fn works(chromium: &PathBuf) -> Result<(), String> {
     Ok(())
 }
 
-fn run() -> Run {
+fn run(observed: &str, verdict: &str) -> Run {
     let outcome = r#"{"outcome":"mtls"}"#;
+    let observed = format!(r#"{{"outcome":"{observed}"}}"#);
     let lines = [
         format!(
-            r#"{{"scenario":"skew","tier":"local","verdict":"held","components":[],"millis":1.0,"reproduce":"cargo xtask scenario skew",
-               "phases":[{{"name":"control","verdict":"held","faults":[],"millis":1.0,"calls":[{{"id":"skew::control::a/b->a/c:1",
-               "from":"a/b","to":"c.a:1","call":"app","expected":{outcome},"predicted":{outcome},"observed":{outcome},
-               "verdict":"held","millis":1.0,"location":"scenarios/skew.yaml:1","evidence":{{}}}}]}}]}}"#
+            r#"{{"scenario":"skew","tier":"local","verdict":"{verdict}","components":[],"millis":1.0,"reproduce":"cargo xtask scenario skew",
+               "phases":[{{"name":"control","verdict":"{verdict}","faults":[],"policies":["PeerAuthentication/a/strict"],"millis":1.0,"calls":[{{"id":"skew::control::a/b->a/c:1",
+               "from":"a/b","to":"c.a:1","call":"app","expected":{outcome},"predicted":{outcome},"observed":{observed},
+               "verdict":"{verdict}","millis":1.0,"location":"scenarios/skew.yaml:1","evidence":{{}}}}]}}]}}"#
         ),
         r#"{"scenario":"beyond","tier":"kind","verdict":"not-run","reason":"no Docker","components":[],"phases":[],
            "millis":0.0,"reproduce":"cargo xtask scenario beyond"}"#

@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use meshproof::call::WorkloadName;
 use meshproof::mesh::Tier;
 use meshproof::pki::{Validity, WorkloadCredentials};
-use meshproof::scenario::verdict::ReleaseOverrides;
-use meshproof::scenario::{Causes, Options, Scenario, State, explain, load, plan, reproduce};
+use meshproof::scenario::verdict::{ReleaseOverrides, Verdict};
+use meshproof::scenario::{Causes, Options, Scenario, State, explain, load, plan, predict_only, reproduce};
 
 fn scenario() -> Scenario {
+    named("renewal")
+}
+
+fn named(name: &str) -> Scenario {
     let root = root();
-    load(&root.join("harness/tests/scenarios/renewal.yaml"), &root).unwrap_or_else(|mistakes| {
+    load(&root.join(format!("harness/tests/scenarios/{name}.yaml")), &root).unwrap_or_else(|mistakes| {
         let messages: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         panic!("{}", messages.join("\n"))
     })
@@ -25,6 +29,28 @@ fn root() -> PathBuf {
 fn payment(state: &State) -> WorkloadCredentials {
     let credentials = state.conditions().credentials.workloads;
     credentials[&WorkloadName::new("payments", "payment")].clone()
+}
+
+/// What made the recordings of `data/recorded-modes.yaml` can make them again.
+#[test]
+fn modes_of_the_evidence_catalogue_are_predicted_as_they_were_recorded() {
+    let scenario = named("evidence-modes");
+    let result = predict_only(&scenario, &Options::on(Tier::Local)).unwrap();
+    let calls: Vec<_> = result.phases.iter().flat_map(|phase| &phase.calls).collect();
+    let falsified: Vec<&str> = calls
+        .iter()
+        .filter(|call| call.verdict == Verdict::Falsified)
+        .map(|call| call.id.as_str())
+        .collect();
+    assert!(falsified.is_empty(), "{falsified:?}");
+    let recorded: serde_json::Value =
+        serde_saphyr::from_str(include_str!("data/recorded-modes.yaml")).unwrap();
+    let recorded = recorded["calls"].as_array().unwrap().iter().map(|call| {
+        let mode = call["mode"].as_str().unwrap().replace(['_', '@'], "-");
+        format!("evidence-modes::{mode}::{}", call["call"].as_str().unwrap())
+    });
+    let made: Vec<String> = calls.iter().map(|call| call.id.clone()).collect();
+    assert_eq!(recorded.collect::<Vec<_>>(), made);
 }
 
 #[test]

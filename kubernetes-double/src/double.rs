@@ -203,6 +203,7 @@ impl Double {
     /// Breaks connections, or stops to.
     pub fn cut(&self, cut: Cut) {
         self.shared.state().cut = cut;
+        self.shared.tell();
     }
 
     /// Has a controller look at everything that is written.
@@ -210,10 +211,12 @@ impl Double {
         self.shared.state().reactions.push(Box::new(reaction));
     }
 
-    /// What a pod's container has logged.
+    /// What a pod's container has logged so far, each line behind the time at which it did. Where it begins with what it was
+    /// before, those who follow get the rest; otherwise their log is at its end, as when a container begins again.
     pub fn log(&self, namespace: &str, pod: &str, container: Option<&str>, text: &str) {
         let key = (namespace.to_owned(), pod.to_owned(), container.map(str::to_owned));
         self.shared.state().logs.insert(key, text.to_owned());
+        self.shared.tell();
     }
 
     /// The requests about resources that reached it so far, in their order.

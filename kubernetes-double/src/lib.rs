@@ -1,7 +1,7 @@
 //! An API server in the process of a test: it keeps objects, and answers as Kubernetes 1.36 was recorded to answer.
 //!
 //! [`Double::start`] serves on a port of loopback until it is dropped. It reads and writes objects with server-side apply,
-//! pages, watches and status, judges requests by the roles among its objects, and fails on demand: a connection cut midway,
+//! pages, watches, status and logs, judges requests by the roles among its objects, and fails on demand: a connection cut midway,
 //! history forgotten, a token refused. What a controller would do, a test says with [`Double::on_write`].
 //!
 //! It is for tests alone. Where it differs from Kubernetes: nothing is defaulted or validated, lists are owned as a whole in
@@ -17,6 +17,7 @@ mod apply;
 mod discovery;
 mod double;
 mod kinds;
+mod log;
 mod objects;
 mod rbac;
 mod read;

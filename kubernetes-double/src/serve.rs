@@ -24,7 +24,7 @@ use crate::answer::{Answer, Body};
 use crate::discovery::discover;
 use crate::double::{ADMIN, Cut, Setup, Shared};
 use crate::request::{Asked, Verb};
-use crate::{rbac, read, watch, write};
+use crate::{log, rbac, read, watch, write};
 
 /// A server that runs.
 pub(crate) struct Running {
@@ -170,13 +170,19 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         return Ok(watched(shared, asked));
     }
     let answer = match (asked.verb, asked.subresource.as_deref()) {
-        (Verb::Get, Some("log")) => log(&state, &asked),
+        (Verb::Get, Some("log")) => log::log(&state, &asked),
         (Verb::Get, _) => read::get(&state.objects, &asked),
         (Verb::List, _) => read::page(&state.objects, &asked),
         _ => write::write(&mut state, &asked, &media_type, &body),
     };
     state.seen.push(asked.seen(&user, &path, answer.code));
     drop(state);
+    let follows = asked.query.get("follow").is_some_and(|it| it == "true");
+    if answer.code == 200 && asked.subresource.as_deref() == Some("log") && follows {
+        let (chunks, received) = mpsc::channel(16);
+        tokio::spawn(log::follow(shared, asked, chunks));
+        return Ok(streamed("text/plain", received));
+    }
     shared.tell();
     Ok(sent(&answer, fate))
 }
@@ -193,24 +199,6 @@ fn fate(shared: &Shared) -> Fate {
     };
     state.cut = next;
     fate
-}
-
-fn log(state: &crate::double::State, asked: &Asked) -> Answer {
-    let key = (
-        asked.namespace.clone().unwrap_or_default(),
-        asked.name.clone().unwrap_or_default(),
-        asked.query.get("container").cloned(),
-    );
-    match state.logs.get(&key) {
-        Some(text) => Answer::text(text),
-        None => read::get(
-            &state.objects,
-            &Asked {
-                subresource: None,
-                ..asked.clone()
-            },
-        ),
-    }
 }
 
 fn sent(answer: &Answer, fate: Fate) -> Response<Sent> {
@@ -239,8 +227,12 @@ fn sent(answer: &Answer, fate: Fate) -> Response<Sent> {
 fn watched(shared: Arc<Shared>, asked: Asked) -> Response<Sent> {
     let (lines, received) = mpsc::channel(16);
     tokio::spawn(watch::watch(shared, asked, lines));
-    let frames = StreamExt::map(ReceiverStream::new(received), |line| line.map(Frame::data));
-    response(200, "application/json", BodyExt::boxed(StreamBody::new(frames)))
+    streamed("application/json", received)
+}
+
+fn streamed(media_type: &str, chunks: mpsc::Receiver<Result<Bytes, std::io::Error>>) -> Response<Sent> {
+    let frames = StreamExt::map(ReceiverStream::new(chunks), |chunk| chunk.map(Frame::data));
+    response(200, media_type, BodyExt::boxed(StreamBody::new(frames)))
 }
 
 fn response(code: u16, media_type: &str, body: Sent) -> Response<Sent> {

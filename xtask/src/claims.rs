@@ -8,11 +8,12 @@ use meshproof::claims::{Claim, ClaimReport, Finding, Ledger, weigh};
 use meshproof::envoy::binary::Overrides;
 use meshproof::mesh::{Settings, Tier};
 use meshproof::report::{claim as described, claim_report, claims_summary};
+use meshproof::scenario::Catalogue;
 use meshproof::scenario::verdict::{ScenarioResult, Verdict};
-use meshproof::scenario::{Catalogue, workspace_root};
 
 use crate::exit::{BadInput, Exit};
 use crate::output::outln;
+use crate::root::root;
 use crate::scenario::{Output, mistakes, silently, tier};
 
 /// Run the scenarios that bear on claims, and tell what is reproduced, refuted, or not testable here.
@@ -103,7 +104,7 @@ impl Claims {
         let find = |id: &String| {
             ledger.get(id).ok_or_else(|| {
                 let hint = ledger.similar(id).map_or_else(
-                    || "see cargo xtask claims --list".to_owned(),
+                    || format!("see {} claims --list", meshproof::invocation::command()),
                     |similar| format!("did you mean {similar}?"),
                 );
                 BadInput(format!("there is no claim {id} ({hint})"))
@@ -127,7 +128,7 @@ impl Claims {
 
 /// The scenarios, in step with the ledger.
 fn catalogue(ledger: &Ledger) -> anyhow::Result<Catalogue> {
-    let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+    let root = root()?;
     let catalogue = Catalogue::load(&root)
         .with_context(|| format!("cannot read {}", root.join("scenarios").display()))?;
     if !catalogue.mistakes.is_empty() {

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use meshproof::cluster::{Clusters, Plan};
+use meshproof::invocation::command;
 use semver::Version;
 
 use crate::exit::Exit;
@@ -120,7 +121,10 @@ impl List {
         match self.output {
             Output::Json => outln!("{}", serde_json::to_string(&found)?),
             Output::Text if found.is_empty() => {
-                outln!("no clusters; make one with: cargo xtask cluster up --istio 1.24.1");
+                outln!(
+                    "no clusters; make one with: {} cluster up --istio 1.24.1",
+                    command()
+                );
             }
             Output::Text => {
                 for cluster in found {

@@ -12,11 +12,17 @@ use meshproof::scenario::RunError;
 
 /// The table shown by `--help`.
 pub(crate) const HELP: &str = "\
+Begin with:
+  cargo xtask scenario skew-1.24.0   an incident; fetches Envoy, 30 MB each
+  cargo xtask scenario --list        what else there is
+  cargo xtask predict -f manifests/  what becomes of each call of yours
+
 Exit codes:
   0    nothing falsified
   1    something falsified, or findings at or above --fail-on
   2    bad usage or bad input file
-  3    this machine cannot run it (missing tier, binary, cluster, or capability under --require), or an audit is incomplete
+  3    this machine cannot run it (a tier, binary or cluster is missing, or a
+       capability under --require), or an audit is incomplete
   4    the harness itself failed
   130  interrupted, cleaned up";
 

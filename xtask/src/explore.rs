@@ -8,10 +8,10 @@ use clap::{Args, ValueEnum};
 use meshproof::envoy::binary::TerminalProgress;
 use meshproof::explore::{Exploration, Options, explore};
 use meshproof::mesh::{Settings, sweep};
-use meshproof::scenario::workspace_root;
 
-use crate::exit::{BadInput, Exit};
+use crate::exit::Exit;
 use crate::interrupt::Interruptible;
+use crate::root::root;
 
 /// Hold predictions against real proxies in random small meshes
 ///
@@ -58,7 +58,7 @@ enum Output {
 
 impl Explore {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+        let root = root()?;
         let folder = self
             .report
             .clone()
@@ -128,7 +128,11 @@ impl Explore {
                 );
             }
             let file = folder.join(format!("{}.yaml", found.reproduction.name));
-            println!("  reproduce: cargo xtask scenario --file {}", file.display());
+            println!(
+                "  reproduce: {} scenario --file {}",
+                meshproof::invocation::command(),
+                file.display()
+            );
         }
         if explored.disagreements.is_empty() {
             println!("held       predictions and observations agree");

@@ -54,6 +54,11 @@ enum Output {
 
 impl Guardrails {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        let only_of_yaml = self.warn || matches!(self.engine, Engine::Kyverno);
+        if only_of_yaml && self.output != Output::Yaml {
+            let message = "--warn and --engine say what manifests are printed: add --output yaml";
+            return Err(BadInput(message.to_owned()).into());
+        }
         let engine = match self.engine {
             Engine::Kubernetes => PolicyEngine::Kubernetes,
             Engine::Kyverno => PolicyEngine::Kyverno,

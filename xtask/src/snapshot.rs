@@ -99,7 +99,11 @@ impl Snapshot {
         })?;
         let path = found.write(self.folder())?;
         outln!("{}", path.display());
-        outln!("run it: cargo xtask scenario --file {}", path.display());
+        outln!(
+            "run it: {} scenario --file {}",
+            meshproof::invocation::command(),
+            path.display()
+        );
         Ok(Exit::Held)
     }
 

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::exit::Exit;
+use crate::root::checkout;
 
 /// Run every scenario as a test, through libtest-mimic: the same as `cargo test -p scenarios`.
 #[derive(Args, Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Suite {
 
 impl Suite {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        checkout()?;
         // Cargo tells its subcommands which cargo they belong to.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)

@@ -24,7 +24,7 @@ pub struct Baseline {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BaselineEntry {
-    /// The finding's id, or a code for all findings of it.
+    /// The finding's id, without what follows `#` for all findings of a code about an object, or a code for all of it.
     pub finding: String,
     /// Why.
     pub reason: String,
@@ -42,16 +42,20 @@ impl Baseline {
     }
 }
 
+impl BaselineEntry {
+    fn accepts(&self, finding: &Finding) -> bool {
+        let about = finding.id.split('#').next().unwrap_or_default();
+        [finding.id.as_str(), about, &finding.code].contains(&self.finding.as_str())
+    }
+}
+
 /// Moves what is accepted out of the findings. Entries that accept nothing, or no longer, are told in the notes.
 pub(super) fn apply(baseline: &Baseline, view: &View<'_>, report: &mut Report) {
     let today = view.now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let mut used = vec![false; baseline.accept.len()];
     let mut kept = Vec::new();
     for finding in std::mem::take(&mut report.findings) {
-        let entry = baseline
-            .accept
-            .iter()
-            .position(|it| it.finding == finding.id || it.finding == finding.code);
+        let entry = baseline.accept.iter().position(|it| it.accepts(&finding));
         if let Some(index) = entry {
             used[index] = true;
             let entry = &baseline.accept[index];

@@ -27,7 +27,7 @@ pub enum ClusterError {
     #[error("no release of Istio to install: name one with --istio")]
     NoRelease,
     /// There is no such release.
-    #[error("there is no Istio {release}{}; `cargo xtask releases` lists them", nearest.as_ref().map(|it| format!(" (the nearest is {it})")).unwrap_or_default())]
+    #[error("there is no Istio {release}{}; `releases` lists them", nearest.as_ref().map(|it| format!(" (the nearest is {it})")).unwrap_or_default())]
     UnknownRelease {
         /// As given.
         release: Version,
@@ -78,7 +78,8 @@ pub enum ClusterError {
     },
     /// The cluster runs another Kubernetes.
     #[error(
-        "the cluster {name} runs Kubernetes {found}, not {asked}: choose another name with --name, or remove it with `cargo xtask cluster down {name}`"
+        "the cluster {name} runs Kubernetes {found}, not {asked}: choose another name with --name, or remove it with `{meshproof} cluster down {name}`",
+        meshproof = crate::invocation::command()
     )]
     OtherKubernetes {
         /// Its name.
@@ -139,7 +140,8 @@ pub enum ClusterError {
     Config(String),
     /// The cluster could not be made, and could not be removed either.
     #[error(
-        "{cause}; and what there is of the cluster {name} could not be removed: {removal}; remove it with `cargo xtask cluster down {name}`"
+        "{cause}; and what there is of the cluster {name} could not be removed: {removal}; remove it with `{meshproof} cluster down {name}`",
+        meshproof = crate::invocation::command()
     )]
     Left {
         /// Its name.

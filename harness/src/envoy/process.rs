@@ -102,7 +102,9 @@ impl EnvoyProcess {
             .arg(&files.bootstrap)
             .args(["--concurrency", "1", "--disable-hot-restart"])
             .args(["--file-flush-interval-msec", LOG_FLUSH_MILLIS])
-            .args(["--drain-time-s", "1"])
+            // As pilot-agent starts it (`drainDuration`; pkg/envoy/proxy.go@1.30.3). What is under way on a filter chain
+            // that a change removes has this long to end, and is cut then: with 1 s a busy machine lost requests.
+            .args(["--drain-time-s", "45", "--drain-strategy", "immediate"])
             .args([
                 "--log-level",
                 "warning",

@@ -9,6 +9,7 @@ pub(crate) const OF_CALLS: &str = concat!(
     r"|no_filter_chain_match|downstream_cx_(total|active)|(down|up)stream_context_secrets_not_ready",
     r"|upstream_cx_(total|active|connect_fail|connect_timeout|none_healthy)|upstream_rq_(retry|5xx))",
     r"|tls_inspector\..*|.*(codec_error|protocol_error|rbac).*",
+    r"|listener\..*\.downstream_listener_filter_remote_close",
 );
 
 /// What tells whether a configuration is in force: clusters and listeners that still warm.

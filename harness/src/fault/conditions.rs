@@ -1,11 +1,11 @@
 //! The state that faults and rotations leave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::TlsLimits;
 use super::history::{Event, History};
 use super::replay::Replay;
-use crate::call::WorkloadName;
+use crate::call::{PodName, WorkloadName};
 use crate::outcome::Side;
 use crate::pki::Credentials;
 
@@ -18,6 +18,12 @@ pub struct Conditions {
     pub tls_limits: BTreeMap<WorkloadName, BTreeMap<Side, TlsLimits>>,
     /// What stands in the way to a workload's pods, by port; `None` for all ports.
     pub obstacles: BTreeMap<WorkloadName, BTreeMap<Option<u16>, Obstacle>>,
+    /// How often pods were replaced by new ones that nothing but a restart asked for.
+    pub restarts: BTreeMap<PodName, u32>,
+    /// Pods that run and to which no Service leads: about to end, or not ready yet.
+    pub unready: BTreeSet<PodName>,
+    /// Workloads of which no pod runs, although Services lead to them.
+    pub killed: BTreeSet<WorkloadName>,
 }
 
 /// What the network does with connections to a port.
@@ -43,6 +49,7 @@ impl Conditions {
             match event {
                 Event::Injected { fault, targets } => replay.inject(fault, targets),
                 Event::Rotated { step, targets } => replay.rotate(step, targets),
+                Event::Restarted(step) => replay.restart(step),
                 Event::Elapsed => replay.elapse(),
             }
         }
@@ -58,7 +65,9 @@ impl Conditions {
     /// What stands in the way to a port of a workload's pods.
     #[must_use]
     pub fn obstacle(&self, workload: &WorkloadName, port: u16) -> Option<Obstacle> {
-        let ports = self.obstacles.get(workload)?;
-        ports.get(&Some(port)).or_else(|| ports.get(&None)).copied()
+        let ports = self.obstacles.get(workload);
+        let placed = ports.and_then(|ports| ports.get(&Some(port)).or_else(|| ports.get(&None)));
+        let nobody_there = self.killed.contains(workload).then_some(Obstacle::Refusal);
+        placed.copied().or(nobody_there)
     }
 }

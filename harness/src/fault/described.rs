@@ -88,6 +88,17 @@ impl Fault {
                 "a plugged-in `cacerts` intermediate that nobody renewed; istiod keeps handing out its chain",
                 "alert certificate_expired although every leaf is current; restarting pods changes nothing",
             ),
+            Self::NotYetValidIntermediate(_) => (
+                "not-yet-valid-intermediate",
+                "a plugged-in `cacerts` intermediate that was put in before its notBefore, or made by a clock that is ahead",
+                "alert certificate_expired, although nothing has expired; every new leaf comes with the same chain",
+            ),
+            Self::RevokedIntermediate(_) => (
+                "revoked-intermediate",
+                "a signing key that leaked: the root's list in `ca-crl.pem` names the intermediate (PILOT_ENABLE_CA_CRL, \
+                 Istio 1.27)",
+                "alert certificate_revoked for everybody whose chain leads through it, whatever leaf they hold",
+            ),
             Self::MissingIntermediate(_) => (
                 "missing-intermediate",
                 "a `cacerts` secret whose cert-chain.pem lacks the intermediate that signs",

@@ -1,11 +1,11 @@
 //! What happened, in order.
 
-use super::{Fault, Rotation};
+use super::{Fault, RestartStep, Rotation};
 use crate::call::WorkloadName;
 use crate::one_or_many::OneOrMany;
 use crate::reference::{ReferenceError, resolve_workload};
 
-/// The faults that are active and the rotations that were made, in order.
+/// The faults that are active, and the rotations and restarts that were made, in order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct History {
     events: Vec<Event>,
@@ -21,6 +21,7 @@ pub(super) enum Event {
         step: Rotation,
         targets: Targets,
     },
+    Restarted(RestartStep),
     /// What was to end soon has ended.
     Elapsed,
 }
@@ -67,6 +68,11 @@ impl History {
         Ok(())
     }
 
+    /// Takes one step of a restart.
+    pub fn restart(&mut self, step: RestartStep) {
+        self.events.push(Event::Restarted(step));
+    }
+
     /// Lets the time pass in which leaves that were to expire while in use do so.
     pub fn elapse(&mut self) {
         self.events.push(Event::Elapsed);
@@ -82,7 +88,8 @@ impl History {
 
     /// Removes every fault.
     pub fn heal_all(&mut self) {
-        self.events.retain(|event| matches!(event, Event::Rotated { .. }));
+        self.events
+            .retain(|event| matches!(event, Event::Rotated { .. } | Event::Restarted(_)));
     }
 
     pub(super) fn events(&self) -> &[Event] {
@@ -93,7 +100,7 @@ impl History {
     pub fn active(&self) -> impl Iterator<Item = &Fault> {
         self.events.iter().filter_map(|event| match event {
             Event::Injected { fault, .. } => Some(fault),
-            Event::Rotated { .. } | Event::Elapsed => None,
+            Event::Rotated { .. } | Event::Restarted(_) | Event::Elapsed => None,
         })
     }
 }

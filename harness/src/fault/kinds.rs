@@ -42,6 +42,10 @@ pub enum Fault {
     LeafKey(LeafKeyFault),
     /// The intermediate certificate in the chain that workloads serve has expired: a plugged-in CA nobody renewed.
     ExpiredIntermediate(WideFault),
+    /// The intermediate certificate in the chain that workloads serve is not valid yet: a plugged-in CA put in too early.
+    NotYetValidIntermediate(WideFault),
+    /// The intermediate certificate in the chain that workloads serve is revoked, and everybody checks the root's list.
+    RevokedIntermediate(WideFault),
     /// Workloads serve their leaf without the intermediate: a plugged-in CA whose `cert-chain.pem` lacks it.
     MissingIntermediate(WideFault),
     /// A root certificate has expired, wherever it is trusted.
@@ -100,6 +104,8 @@ impl Fault {
             Self::ExpiredCrl(given)
             | Self::MissingCrl(given)
             | Self::ExpiredIntermediate(given)
+            | Self::NotYetValidIntermediate(given)
+            | Self::RevokedIntermediate(given)
             | Self::MissingIntermediate(given)
             | Self::OldRootOnly(given)
             | Self::LastRootOnly(given) => given,

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::Targets;
 use super::parameters::{PortFault, Purpose, Secret, TlsLimitsFault};
-use super::{Conditions, Fault, Obstacle, Rotation, TlsLimits};
+use super::{Conditions, Fault, Obstacle, RestartStep, Rotation, TlsLimits};
 use crate::call::WorkloadName;
 use crate::outcome::Side;
-use crate::pki::{Credentials, LeafKey, LeafUsage, Revocation, RootName, Validity, WorkloadCredentials};
+use crate::pki::{
+    Credentials, LeafKey, LeafUsage, Revocation, RootName, Supply, Validity, WorkloadCredentials,
+};
 
 /// Conditions, and beside them what they alone do not tell: from which CA a workload gets the next certificate, what
 /// of its bundle reaches it, and whether anything does.
@@ -30,6 +32,9 @@ struct Agent {
 struct Authority {
     root: RootName,
     intermediate: Validity,
+    /// Counts the intermediates it had.
+    generation: u32,
+    intermediate_is_revoked: bool,
     chain_is_complete: bool,
 }
 
@@ -38,6 +43,8 @@ impl Default for Authority {
         Self {
             root: RootName::default(),
             intermediate: Validity::Current,
+            generation: 0,
+            intermediate_is_revoked: false,
             chain_is_complete: true,
         }
     }
@@ -124,7 +131,8 @@ impl Replay {
             Fault::SilentPort(port) => self.obstruct(port, Obstacle::Silence, targets),
             Fault::RefusedPort(port) => self.obstruct(port, Obstacle::Refusal, targets),
             of_credentials => {
-                self.publishes_lists |= matches!(fault, Fault::RevokedLeaf(_));
+                self.publishes_lists |=
+                    matches!(fault, Fault::RevokedLeaf(_) | Fault::RevokedIntermediate(_));
                 self.each(targets, |holder, agent, _| damage(of_credentials, holder, agent));
             }
         }
@@ -170,10 +178,47 @@ impl Replay {
             }),
             Rotation::Intermediate(reissued) => self.each_that_hears(targets, |holder, agent, _| {
                 agent.authority.move_to(reissued.root.as_deref());
-                agent.authority.intermediate = Validity::Current;
-                agent.authority.chain_is_complete = true;
+                agent.authority.renew_intermediate();
                 holder.serve(&agent.authority);
             }),
+        }
+    }
+
+    pub(super) fn restart(&mut self, step: &RestartStep) {
+        let conditions = &mut self.conditions;
+        match step {
+            RestartStep::Drain(pod) => {
+                conditions.unready.insert(pod.clone());
+            }
+            RestartStep::Replace(pod) => {
+                *conditions.restarts.entry(pod.clone()).or_default() += 1;
+                self.supply_anew(&pod.workload);
+            }
+            RestartStep::Admit(pod) => {
+                conditions.unready.remove(pod);
+            }
+            RestartStep::Kill(workload) => {
+                conditions.killed.insert(workload.clone());
+            }
+            RestartStep::Revive { workload, replicas } => {
+                conditions.killed.remove(workload);
+                for ordinal in 0..*replicas {
+                    *conditions.restarts.entry(workload.pod(ordinal)).or_default() += 1;
+                }
+                self.supply_anew(workload);
+            }
+        }
+    }
+
+    /// What the agents of new pods get: a new leaf, or, where they cannot ask for one, nothing.
+    fn supply_anew(&mut self, workload: &WorkloadName) {
+        let only = Targets::Some(vec![workload.clone()]);
+        if self.stuck.contains(workload) {
+            self.each(&only, |holder, _, _| holder.supply = Supply::NOTHING);
+        } else {
+            self.each(&only, |holder, agent, identity| {
+                agent.reissue(holder, identity, None)
+            });
         }
     }
 
@@ -280,6 +325,14 @@ fn damage(fault: &Fault, holder: &mut WorkloadCredentials, agent: &mut Agent) {
             holder.intermediate = Validity::Expired;
             agent.authority.intermediate = Validity::Expired;
         }
+        Fault::NotYetValidIntermediate(_) => {
+            holder.intermediate = Validity::NotYetValid;
+            agent.authority.intermediate = Validity::NotYetValid;
+        }
+        Fault::RevokedIntermediate(_) => {
+            holder.intermediate_is_revoked = true;
+            agent.authority.intermediate_is_revoked = true;
+        }
         Fault::MissingIntermediate(_) => {
             holder.serves_intermediate = false;
             agent.authority.chain_is_complete = false;
@@ -287,7 +340,8 @@ fn damage(fault: &Fault, holder: &mut WorkloadCredentials, agent: &mut Agent) {
         Fault::ForeignRoot(_) => {
             // A whole chain of its own; the CA that re-issues stays the mesh's.
             holder.issuer = RootName(format!("foreign:{}", fault.name()));
-            holder.intermediate = Validity::Current;
+            (holder.intermediate, holder.intermediate_generation) = (Validity::Current, 0);
+            holder.intermediate_is_revoked = false;
             holder.serves_intermediate = true;
         }
         Fault::OldRootOnly(_) => agent.bundle = KeptRoots::First,
@@ -315,12 +369,23 @@ impl Authority {
             };
         }
     }
+
+    /// Under the same key: what the old one signed stays signed.
+    fn renew_intermediate(&mut self) {
+        *self = Self {
+            root: std::mem::take(&mut self.root),
+            generation: self.generation + 1,
+            ..Self::default()
+        };
+    }
 }
 
 impl WorkloadCredentials {
     fn serve(&mut self, authority: &Authority) {
         self.issuer = authority.root.clone();
         self.intermediate = authority.intermediate;
+        self.intermediate_generation = authority.generation;
+        self.intermediate_is_revoked = authority.intermediate_is_revoked;
         self.serves_intermediate = authority.chain_is_complete;
         self.generation += 1;
     }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{Conditions, Fault, History, Obstacle, Rotation};
+use super::{Conditions, Fault, History, Obstacle, Restart, RestartStep, Rotation};
 use crate::call::WorkloadName;
 use crate::outcome::Side;
 use crate::pki::{LeafKey, LeafUsage, Revocation, RootName, Supply, Validity, WorkloadCredentials};
@@ -92,6 +92,16 @@ fn each_fault_breaks_exactly_one_thing() {
         ("revoked-leaf: {workload: checkout}", {
             let mut c = healthy();
             c.revocation = Revocation::Current;
+            c
+        }),
+        ("revoked-intermediate: {workload: payment}", {
+            let mut c = healthy();
+            (c.intermediate_is_revoked, c.revocation) = (true, Revocation::Current);
+            c
+        }),
+        ("not-yet-valid-intermediate: {}", {
+            let mut c = healthy();
+            c.intermediate = Validity::NotYetValid;
             c
         }),
         ("expired-crl: {}", {
@@ -365,5 +375,101 @@ fn a_root_is_replaced_by_the_steps_that_it_stands_for() {
             payment_after(&yaml(written_out)),
             "{at_once}"
         );
+    }
+}
+
+#[test]
+fn a_new_intermediate_is_not_the_one_that_was_revoked_and_new_leaves_are_not_enough() {
+    let revoked = "- revoked-intermediate: {}\n- leaf: {}\n";
+    assert!(payment_after(&yaml(revoked)).intermediate_is_revoked);
+    let renewed = payment_after(&yaml(&format!("{revoked}- intermediate: {{}}")));
+    assert_eq!(
+        (renewed.intermediate_is_revoked, renewed.intermediate_generation),
+        (false, 1)
+    );
+}
+
+/// The steps of a restart of `payment` with two pods, and what each leaves behind after these faults.
+fn restarted(restart: &str, faults: &str) -> Vec<(String, Conditions)> {
+    let identities = identities();
+    let mut history = History::default();
+    for fault in yaml(faults) {
+        let fault: Fault = serde_json::from_value(fault).unwrap();
+        history.inject(&fault, identities.keys()).unwrap();
+    }
+    let restart: Restart = serde_saphyr::from_str(restart).unwrap();
+    let steps = restart.steps(identities.keys().map(|name| (name, 2))).unwrap();
+    let left = steps.into_iter().map(|step: RestartStep| {
+        history.restart(step.clone());
+        (step.to_string(), Conditions::of(&identities, &history))
+    });
+    left.collect()
+}
+
+#[test]
+fn a_graceful_restart_takes_one_pod_out_at_a_time_and_another_takes_all() {
+    let payment = WorkloadName::new("payments", "payment");
+    let unready = |conditions: &Conditions| {
+        conditions
+            .unready
+            .iter()
+            .map(|pod| pod.ordinal)
+            .collect::<Vec<_>>()
+    };
+    let shown = |restart: &str| {
+        let left = restarted(restart, "[]").into_iter();
+        left.map(|(step, left)| (step, unready(&left), left.obstacle(&payment, 8080)))
+            .collect::<Vec<_>>()
+    };
+    let expected = [
+        ("payments/payment-0 leaves its Services", vec![0]),
+        ("payments/payment-0 is replaced", vec![0]),
+        ("payments/payment-0 is ready", vec![]),
+        ("payments/payment-1 leaves its Services", vec![1]),
+        ("payments/payment-1 is replaced", vec![1]),
+        ("payments/payment-1 is ready", vec![]),
+    ];
+    let expected = expected.map(|(step, unready)| (step.to_owned(), unready, None));
+    assert_eq!(shown("{workload: payment, graceful: true}"), expected);
+    let expected = [
+        ("payments/payment is killed", Some(Obstacle::Refusal)),
+        ("payments/payment is back", None),
+    ];
+    let expected = expected.map(|(step, obstacle)| (step.to_owned(), vec![], obstacle));
+    assert_eq!(shown("{workload: payment, graceful: false}"), expected);
+    for graceful in [true, false] {
+        let (_, last) = restarted(&format!("{{workload: payment, graceful: {graceful}}}"), "[]")
+            .pop()
+            .unwrap();
+        let restarts: Vec<u32> = last.restarts.into_values().collect();
+        assert_eq!(
+            (restarts, last.killed.len()),
+            (vec![1, 1], 0),
+            "graceful: {graceful}"
+        );
+    }
+}
+
+#[test]
+fn new_pods_ask_for_new_leaves_and_get_none_where_their_agents_cannot_reach_istiod() {
+    let payment = WorkloadName::new("payments", "payment");
+    for (faults, leaf, supply) in [
+        (
+            "- expired-leaf: {workload: payment}",
+            Validity::Current,
+            Supply::FULL,
+        ),
+        (
+            "- stuck-agent: {workload: payment}\n- expired-leaf: {workload: payment}",
+            Validity::Expired,
+            Supply::NOTHING,
+        ),
+    ] {
+        for graceful in [true, false] {
+            let restart = format!("{{workload: payment, graceful: {graceful}}}");
+            let (_, mut last) = restarted(&restart, faults).pop().unwrap();
+            let held = last.credentials.workloads.remove(&payment).unwrap();
+            assert_eq!((held.leaf, held.supply), (leaf, supply), "{faults} {restart}");
+        }
     }
 }

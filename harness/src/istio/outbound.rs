@@ -21,7 +21,7 @@ use crate::snapshot::api::{ClientTlsSettings, Subset, TlsMode};
 pub(super) enum Pods {
     /// Every one, as istiod does.
     Every,
-    /// The first one: pods of one workload differ in nothing that decides.
+    /// The first that is ready: pods of one workload differ in nothing that decides.
     First,
 }
 
@@ -219,10 +219,10 @@ impl<'a> Cluster<'a> {
             if in_subset {
                 let tls_mode = self.marks(workload, port);
                 let count = match pods {
-                    Pods::Every => workload.replicas,
-                    Pods::First => workload.replicas.min(1),
+                    Pods::Every => usize::MAX,
+                    Pods::First => 1,
                 };
-                let pods = (0..count).map(|ordinal| workload.name.pod(ordinal));
+                let pods = self.topology.ready(workload).take(count);
                 endpoints.extend(pods.map(|pod| Endpoint { pod, port, tls_mode }));
             }
         }

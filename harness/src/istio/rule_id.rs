@@ -53,6 +53,9 @@ rules! {
     OutboundPassthrough = "outbound.passthrough", "pilot/pkg/networking/core/listener.go";
     /// Bytes that are not HTTP leave an HTTP listener by its default chain, as they are.
     OutboundNotHttp = "outbound.not-http", "pilot/pkg/networking/core/listener.go";
+    /// A listener for HTTP, or for a protocol to be detected, waits for the client's first bytes: who waits for the
+    /// server's waits for ever.
+    OutboundWaitsForClient = "outbound.waits-for-client", "pilot/pkg/networking/core/listener.go";
     /// The call is routed by this VirtualService.
     VirtualServiceRoute = "virtual-service.route", "pilot/pkg/model/virtualservice.go";
     /// A copy of the call goes where this VirtualService mirrors it to.
@@ -96,6 +99,9 @@ rules! {
     AutoMtlsPassthrough = "auto-mtls.passthrough", "pilot/pkg/networking/core/cluster_tls.go (applyUpstreamTLSSettings)";
     /// The server has no sidecar: bytes reach the application as they are.
     ServerWithoutSidecar = "server.without-sidecar", "pkg/kube/inject/inject.go";
+    /// An inspector that needs the client's first bytes guards the port: plaintext whose client waits for the server's
+    /// waits for ever.
+    InboundWaitsForClient = "inbound.waits-for-client", "pilot/pkg/networking/core/listener_inbound.go";
     /// The pod port is declared by this Service, whose protocol decides how the port is treated.
     InboundDeclaredPort = "inbound.declared-port", "pilot/pkg/networking/core/listener_inbound.go";
     /// No Service declares the pod port, a portLevelMtls entry does: it has chains of its own.

@@ -1,6 +1,6 @@
 //! The mesh a snapshot describes: workloads, Services, and the policies in force between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use semver::Version;
 
@@ -34,6 +34,8 @@ pub struct Topology {
     pub(super) unmodelled: Unmodelled,
     /// Pod ports that Services declare: which Service decides, and how the port is treated.
     pub(super) declared: BTreeMap<WorkloadName, BTreeMap<u16, Declared>>,
+    /// Pods that run and are no endpoints.
+    unready: BTreeSet<PodName>,
     findings: Vec<Finding>,
 }
 
@@ -59,12 +61,18 @@ impl Topology {
             unmodelled: Unmodelled::new(snapshot),
             workloads,
             services,
+            unready: BTreeSet::new(),
             findings: Vec::new(),
         };
         dangling::report(snapshot, &topology, &mut findings);
         findings.sort();
         topology.findings = findings;
         topology
+    }
+
+    /// Says which pods are not ready, as their status would: they are no endpoints. All others are ready.
+    pub fn set_unready(&mut self, pods: BTreeSet<PodName>) {
+        self.unready = pods;
     }
 
     /// Objects that Istio ignores or refuses, and references that lead nowhere.
@@ -77,9 +85,7 @@ impl Topology {
     #[must_use]
     pub fn endpoints(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
         self.behind(service, port)
-            .flat_map(|(workload, pod_port)| {
-                (0..workload.replicas).map(move |ordinal| (workload.name.pod(ordinal), pod_port))
-            })
+            .flat_map(|(workload, pod_port)| self.ready(workload).map(move |pod| (pod, pod_port)))
             .collect()
     }
 
@@ -118,10 +124,26 @@ impl Topology {
     pub fn answering(&self, service: &Service, port: u16) -> Vec<PodName> {
         let port = service.port(port);
         let behind = port.into_iter().flat_map(|port| self.behind(service, port));
-        behind.map(|(workload, _)| workload.name.pod(0)).collect()
+        behind
+            .filter_map(|(workload, _)| self.ready(workload).next())
+            .collect()
     }
 
-    /// The workloads behind a Service port that have pods, and the pod port that is reached. Behind a headless Service
+    /// The pods of a workload that are ready, in order.
+    pub(super) fn ready<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = PodName> + use<'a> {
+        let pods = (0..workload.replicas).map(|ordinal| workload.name.pod(ordinal));
+        pods.filter(|pod| !self.unready.contains(pod))
+    }
+
+    fn any_is_ready(&self, workload: &Workload) -> bool {
+        // Names cost: this is asked for each of a million calls.
+        match self.unready.is_empty() {
+            true => workload.replicas > 0,
+            false => self.ready(workload).next().is_some(),
+        }
+    }
+
+    /// The workloads behind a Service port that have pods that are ready, and the pod port that is reached. Behind a headless Service
     /// that is the port dialled: nobody translates it to `targetPort`.
     pub(super) fn behind<'a>(
         &'a self,
@@ -133,7 +155,7 @@ impl Topology {
             .iter()
             .filter_map(|name| self.workloads.get(name));
         workloads
-            .filter(|workload| workload.replicas > 0)
+            .filter(|workload| self.any_is_ready(workload))
             .filter_map(|workload| {
                 let target = port.pod_port(workload)?;
                 Some((workload, if service.headless { port.port } else { target }))

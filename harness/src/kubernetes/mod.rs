@@ -6,6 +6,7 @@ mod context;
 mod error;
 mod kubeconfig;
 mod list;
+mod pod_logs;
 mod resource;
 mod watch;
 
@@ -14,5 +15,6 @@ mod tests;
 
 pub use context::Context;
 pub use error::KubernetesError;
+pub use pod_logs::{Containers, LogLine};
 pub use resource::{Resource, Selection};
 pub use watch::Change;

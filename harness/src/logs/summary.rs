@@ -65,7 +65,11 @@ impl Summary<'_> {
                 let shows = self.scenarios.get(&(*outcome, side));
                 let shows = shows.or_else(|| self.scenarios.get(&(*outcome, None)));
                 if let Some(scenario) = shows {
-                    let _ = writeln!(text, "  reproduce  cargo xtask scenario {scenario} ({outcome})");
+                    let _ = writeln!(
+                        text,
+                        "  reproduce  {} scenario {scenario} ({outcome})",
+                        crate::invocation::command()
+                    );
                     break;
                 }
             }

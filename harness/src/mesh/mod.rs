@@ -144,6 +144,15 @@ impl Default for Settings {
 }
 
 impl Tier {
+    /// Whether this version has it.
+    #[must_use]
+    pub const fn is_built(self) -> bool {
+        match self {
+            Self::Local | Self::Replay => true,
+            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => false,
+        }
+    }
+
     /// What the tier can do beyond calls between sidecars.
     #[must_use]
     pub const fn capabilities(self) -> &'static [Capability] {

@@ -134,7 +134,8 @@ impl Authority {
         let leaf = self.leaf(workload, state, now)?;
         let intermediate = self
             .root(&state.issuer)?
-            .intermediate_certificate(state.intermediate, now)?;
+            .intermediate_certificate(state.intermediate, state.intermediate_generation, now)?
+            .certificate;
         let root = self.root_certificate(credentials, &state.issuer, now)?;
         let bundle: Vec<String> = state
             .bundle
@@ -165,7 +166,9 @@ impl Authority {
     pub fn plugged_in(&mut self, name: &RootName) -> Result<PluggedIn, PkiError> {
         let now = OffsetDateTime::now_utc();
         let authority = self.root(name)?;
-        let certificate = authority.intermediate_certificate(Validity::Current, now)?;
+        let certificate = authority
+            .intermediate_certificate(Validity::Current, 0, now)?
+            .certificate;
         let root = authority.root_certificate(Validity::Current, now)?;
         Ok(PluggedIn {
             private_key: authority.intermediate_key(),
@@ -232,17 +235,28 @@ impl Authority {
         };
         let mut lists = String::new();
         for root in &verifier.bundle {
-            let mut revoked = Vec::new();
+            let (mut leaves, mut intermediates) = (Vec::new(), Vec::new());
             for (name, holder) in &credentials.workloads {
-                if holder.revoked && holder.issuer == *root {
-                    revoked.push(self.leaf(name, holder, now)?.serial_number);
+                if holder.issuer != *root {
+                    continue;
+                }
+                if holder.revoked {
+                    leaves.push(self.leaf(name, holder, now)?.serial_number);
+                }
+                if holder.intermediate_is_revoked {
+                    let serial = self
+                        .root(root)?
+                        .intermediate_certificate(holder.intermediate, holder.intermediate_generation, now)?
+                        .serial_number;
+                    if !intermediates.contains(&serial) {
+                        intermediates.push(serial);
+                    }
                 }
             }
             for signer in signers {
-                let listed: &[_] = if *signer == Signer::Intermediate {
-                    &revoked
-                } else {
-                    &[]
+                let listed: &[_] = match signer {
+                    Signer::Intermediate => &leaves,
+                    Signer::Root => &intermediates,
                 };
                 let state = ListState {
                     issuer: root.clone(),

@@ -105,6 +105,12 @@ impl Supply {
         roots: true,
     };
 
+    /// Neither.
+    pub const NOTHING: Self = Self {
+        certificate: false,
+        roots: false,
+    };
+
     /// Whether anything that `other` holds is missing here.
     #[must_use]
     pub const fn lacks_of(self, other: Self) -> bool {
@@ -130,6 +136,10 @@ pub struct WorkloadCredentials {
     pub revoked: bool,
     /// Validity of the intermediate in the chain it serves.
     pub intermediate: Validity,
+    /// Counts the intermediates that its authority had.
+    pub intermediate_generation: u32,
+    /// Whether the root has revoked that intermediate.
+    pub intermediate_is_revoked: bool,
     /// Whether it serves the intermediate at all.
     pub serves_intermediate: bool,
     /// The root its chain leads to.
@@ -156,6 +166,8 @@ impl WorkloadCredentials {
             usage: LeafUsage::default(),
             revoked: false,
             intermediate: Validity::Current,
+            intermediate_generation: 0,
+            intermediate_is_revoked: false,
             serves_intermediate: true,
             issuer: RootName::default(),
             bundle: vec![RootName::default()],

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SerialNumber,
 };
 use time::OffsetDateTime;
 
@@ -12,7 +13,7 @@ use super::{PkiError, PrivateKey, RootName, Validity};
 
 /// A root, its intermediate and the certificates that speak for them.
 ///
-/// Keys and subjects are made once. Certificates are made once per [`Validity`], all with the same key, subject and
+/// Keys and subjects are made once. Certificates are made once per [`Validity`] and generation, all with the same key, subject and
 /// key identifier: an expired root and its re-issue differ in nothing but dates and serial, as with a re-issue in
 /// earnest, and whatever it signed stays signed.
 #[derive(Debug)]
@@ -20,7 +21,15 @@ pub(super) struct RootAuthority {
     root: Identity,
     intermediate: Identity,
     root_certificates: HashMap<Validity, String>,
-    intermediate_certificates: HashMap<Validity, String>,
+    intermediate_certificates: HashMap<(Validity, u32), Intermediate>,
+}
+
+/// An intermediate certificate.
+#[derive(Clone, Debug)]
+pub(super) struct Intermediate {
+    /// PEM.
+    pub(super) certificate: String,
+    pub(super) serial_number: SerialNumber,
 }
 
 impl RootAuthority {
@@ -73,18 +82,20 @@ impl RootAuthority {
         Ok(pem)
     }
 
-    /// The intermediate's certificate, PEM.
+    /// The intermediate's certificate of this generation.
     pub(super) fn intermediate_certificate(
         &mut self,
         validity: Validity,
+        generation: u32,
         now: OffsetDateTime,
-    ) -> Result<String, PkiError> {
-        if let Some(pem) = self.intermediate_certificates.get(&validity) {
-            return Ok(pem.clone());
+    ) -> Result<Intermediate, PkiError> {
+        if let Some(known) = self.intermediate_certificates.get(&(validity, generation)) {
+            return Ok(known.clone());
         }
         let mut params = self.intermediate.params.clone();
         (params.not_before, params.not_after) = Lifetime::INTERMEDIATE.around(now, validity);
-        params.serial_number = Some(super::leaf::random_serial()?);
+        let serial_number = super::leaf::random_serial()?;
+        params.serial_number = Some(serial_number.clone());
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![
             KeyUsagePurpose::DigitalSignature,
@@ -98,9 +109,13 @@ impl RootAuthority {
                 what: "intermediate certificate",
                 source,
             })?;
-        let pem = certificate.pem();
-        self.intermediate_certificates.insert(validity, pem.clone());
-        Ok(pem)
+        let intermediate = Intermediate {
+            certificate: certificate.pem(),
+            serial_number,
+        };
+        self.intermediate_certificates
+            .insert((validity, generation), intermediate.clone());
+        Ok(intermediate)
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::{Causes, Phase, Scenario, expects_a_refusal};
-use crate::fault::{Fault, Rotation};
+use crate::fault::{Fault, Restart, RestartStep, Rotation};
 use crate::one_or_many::OneOrMany;
 
 /// Something a phase does that comes into force at once.
@@ -20,6 +20,10 @@ pub(super) enum Action<'a> {
     Elapse,
     /// A rotation, or one step of it.
     Rotate(Cow<'a, Rotation>),
+    /// A restart.
+    Restart(&'a Restart),
+    /// One step of a restart.
+    RestartStep(RestartStep),
 }
 
 impl fmt::Display for Action<'_> {
@@ -33,6 +37,8 @@ impl fmt::Display for Action<'_> {
             }
             Self::Elapse => f.write_str("the leaf expires"),
             Self::Rotate(step) => write!(f, "rotate {step}"),
+            Self::Restart(restart) => write!(f, "restart {restart}"),
+            Self::RestartStep(step) => step.fmt(f),
         }
     }
 }
@@ -61,6 +67,7 @@ pub(super) fn actions(scenario: &Scenario, index: usize, causes: Causes) -> Vec<
     if whole {
         let written = phase.rotate.iter().flatten();
         actions.extend(written.map(|step| Action::Rotate(Cow::Borrowed(step))));
+        actions.extend(phase.restart.as_ref().map(Action::Restart));
     }
     actions
 }

@@ -38,17 +38,18 @@ pub struct Entry {
 /// No workspace was found.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "no folder with `Cargo.toml` and `scenarios/` in {} or above it; run the command inside a checkout of meshproof",
+    "no folder with `Cargo.toml` and `scenarios/schema.json` in {} or above it; run the command inside a checkout of meshproof",
     .0.display()
 )]
 pub struct NoWorkspace(pub PathBuf);
 
-/// The folder with `Cargo.toml` and `scenarios/` that holds `folder`, so that commands work anywhere in a checkout.
+/// The folder with `Cargo.toml` and `scenarios/schema.json` that holds `folder`, so that commands work anywhere in a checkout.
 ///
 /// # Errors
 /// When there is none.
 pub fn workspace_root(folder: &Path) -> Result<PathBuf, NoWorkspace> {
-    let is_root = |path: &&Path| path.join("Cargo.toml").is_file() && path.join("scenarios").is_dir();
+    let is_root =
+        |path: &&Path| path.join("Cargo.toml").is_file() && path.join("scenarios/schema.json").is_file();
     let root = folder.ancestors().find(is_root);
     root.map(Path::to_owned)
         .ok_or_else(|| NoWorkspace(folder.to_owned()))

@@ -245,7 +245,7 @@ impl Checker<'_> {
         if !phase.does_something() {
             let mistake = at(self, "this phase does nothing that requests could fail by");
             self.report(mistake.label("counted while something is done").help(
-                "put `failed` on the phase that does it: with `delete`, `manifests`, `apply`, `heal`, `inject` or `rotate`",
+                "put `failed` on the phase that does it: with `delete`, `manifests`, `apply`, `heal`, `inject`, `rotate` or `restart`",
             ));
         }
     }

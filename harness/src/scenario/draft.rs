@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::format::Expectation;
-use crate::fault::{Fault, Rotation};
+use crate::fault::{Fault, Restart, Rotation};
 
 /// A scenario file with gaps where it has mistakes.
 pub(super) struct Draft {
@@ -25,6 +25,7 @@ pub(super) struct PhaseDraft {
     pub(super) heal: Entries<String>,
     pub(super) inject: Entries<Fault>,
     pub(super) rotate: Entries<Rotation>,
+    pub(super) restart: Entries<Restart>,
     pub(super) expect: Entries<Expectation>,
 }
 
@@ -71,6 +72,7 @@ impl PhaseDraft {
             heal: Entries::of(&phase["heal"]),
             inject: Entries::of(&phase["inject"]),
             rotate: Entries::one_or_many(&phase["rotate"]),
+            restart: Entries::one_or_many(&phase["restart"]),
             expect: Entries::of(&phase["expect"]),
         }
     }
@@ -78,7 +80,8 @@ impl PhaseDraft {
     /// Whether it does anything, as far as could be read.
     pub(super) fn does_something(&self) -> bool {
         let objects = self.delete.is_given() || self.manifests.is_given() || self.apply.is_given();
-        objects || self.heal.is_given() || self.inject.is_given() || self.rotate.is_given()
+        let certificates = self.heal.is_given() || self.inject.is_given() || self.rotate.is_given();
+        objects || certificates || self.restart.is_given()
     }
 }
 

@@ -6,6 +6,7 @@ use super::format::{Expectation, Phase};
 use super::load::Scenario;
 use crate::call::{CallKind, Connections, Payload};
 use crate::fault::{Fault, TlsLimitsFault};
+use crate::invocation::command;
 use crate::one_or_many::OneOrMany;
 
 /// The page: what it is about, what happens phase by phase, what its faults imitate, how to run it.
@@ -45,13 +46,15 @@ impl Display for Page<'_> {
         self.faults(f)?;
         writeln!(
             f,
-            "\nRun it:                 cargo xtask scenario {}",
+            "\nRun it:                 {} scenario {}",
+            command(),
             metadata.name
         )?;
         if self.0.expects_refusals() {
             writeln!(
                 f,
-                "Prove that it notices:  cargo xtask scenario {} --without-faults",
+                "Prove that it notices:  {} scenario {} --without-faults",
+                command(),
                 metadata.name
             )?;
         }
@@ -113,6 +116,9 @@ pub(crate) fn actions(phase: &Phase) -> Vec<String> {
     }
     for step in phase.rotate.iter().flatten() {
         line("rotate", &step.to_string());
+    }
+    if let Some(restart) = &phase.restart {
+        line("restart", &restart.to_string());
     }
     match phase.connections {
         Connections::Fresh => {}
@@ -199,8 +205,8 @@ pub(crate) fn call_of(expectation: &Expectation) -> String {
     if expectation.call != CallKind::App {
         traits.push(expectation.call.as_str().to_owned());
     }
-    if expectation.payload == Payload::Tcp {
-        traits.push("tcp".to_owned());
+    if expectation.payload != Payload::Http {
+        traits.push(expectation.payload.as_str().to_owned());
     }
     traits.extend(expectation.alpn.iter().map(|alpn| format!("ALPN {alpn}")));
     traits.extend(expectation.subset.iter().map(|subset| format!("subset {subset}")));

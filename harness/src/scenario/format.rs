@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failures::Failures;
 use crate::call::{Call, CallKind, Connections, Destination, Payload};
-use crate::fault::{Fault, Rotation};
+use crate::fault::{Fault, Restart, Rotation};
 use crate::mesh::{Capability, Tier};
 use crate::one_or_many::OneOrMany;
 use crate::outcome::{Outcome, OutcomeId, Side};
@@ -102,6 +102,9 @@ pub struct Phase {
     /// Certificates to renew: one step, or a list of steps that come into force one after the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotate: Option<OneOrMany<Rotation>>,
+    /// Pods to start anew. Under load, step by step; without, at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
     /// What calls share with those before them. Sharing hides faults; that is what it is for here.
     #[serde(default)]
     pub connections: Connections,

@@ -50,7 +50,7 @@ pub fn load(path: &Path, root: &Path) -> Result<Scenario, Vec<Diagnostic>> {
 fn load_text(text: String, path: &Path, root: &Path) -> Result<Scenario, Vec<Diagnostic>> {
     let source = SourceText::new(path, root, text);
     let tree = Node::parse(&source.text).map_err(|malformed| vec![no_yaml(malformed, &source)])?;
-    let shape = structure::check(&tree, json_schema(), &source);
+    let shape = structure::check(&tree, json_schema(), &source, "a scenario file");
     let known = tree.without(&shape.strangers);
     let draft = Draft::of(&known.to_json());
     let place = Place {
@@ -83,7 +83,8 @@ fn load_text(text: String, path: &Path, root: &Path) -> Result<Scenario, Vec<Dia
     Err(mistakes)
 }
 
-fn no_yaml(malformed: Malformed, source: &Arc<SourceText>) -> Diagnostic {
+/// Says that a file is no YAML, and where it stops to be.
+pub(crate) fn no_yaml(malformed: Malformed, source: &Arc<SourceText>) -> Diagnostic {
     if let Some(key) = malformed.duplicate {
         let mistake = Diagnostic::at(source, malformed.span, format!("the key `{key}` is given twice"));
         return mistake.label("again here");

@@ -51,7 +51,7 @@ pub fn plan(scenario: &Scenario, options: &Options) -> Result<Vec<PlannedPhase>,
             states.push(("before".to_owned(), state.clone()));
         }
         for action in actions(scenario, index, options.causes) {
-            for step in state.in_steps(action) {
+            for step in state.in_steps(action)? {
                 let name = step.to_string();
                 state.take(scenario, index, options.causes, step)?;
                 if under_load {

@@ -77,7 +77,7 @@ pub enum RunError {
 /// caller's to add.
 #[must_use]
 pub fn reproduce(scenario: &Scenario, options: &Options) -> String {
-    let mut command = "cargo xtask scenario".to_owned();
+    let mut command = format!("{} scenario", crate::invocation::command());
     if scenario.is_of_catalogue() {
         command.push_str(&format!(" {}", scenario.name()));
     } else {

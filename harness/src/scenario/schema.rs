@@ -15,7 +15,8 @@ pub const SCHEMA_FILE: &str = "scenarios/schema.json";
 /// The schema of a scenario file (JSON Schema 2020-12), for editors and for the loader itself.
 #[must_use]
 pub fn json_schema() -> &'static Value {
-    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_of::<ScenarioFile>().to_value());
+    static SCHEMA: LazyLock<Value> =
+        LazyLock::new(|| schema_of::<ScenarioFile>("harness/src/scenario/format.rs"));
     &SCHEMA
 }
 
@@ -25,14 +26,15 @@ pub fn json_schema_text() -> String {
     format!("{:#}\n", json_schema())
 }
 
-fn schema_of<T: JsonSchema>() -> Schema {
+/// The schema of a type that is written down in `file`.
+pub(crate) fn schema_of<T: JsonSchema>(file: &str) -> Value {
     let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null));
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     schema.insert(
         "$comment".to_owned(),
-        "Generated from harness/src/scenario/format.rs; do not edit.".into(),
+        format!("Generated from {file}; do not edit.").into(),
     );
-    schema
+    schema.to_value()
 }
 
 /// A key that is absent takes its default; a key without a value is a mistake. So nothing may be null.

@@ -36,13 +36,13 @@ pub fn skeleton(name: &str) -> Result<String, SkeletonError> {
     Ok(include_str!("skeleton.yaml").replace("name: NAME", &format!("name: {name}")))
 }
 
-/// Writes it into the catalogue below `root`, and says where. What is there already stays.
+/// Writes it into `folder`, and says where. What is there already stays.
 ///
 /// # Errors
 /// See [`SkeletonError`].
-pub fn write_skeleton(root: &Path, name: &str) -> Result<PathBuf, SkeletonError> {
+pub fn write_skeleton(folder: &Path, name: &str) -> Result<PathBuf, SkeletonError> {
     let text = skeleton(name)?;
-    let path = root.join("scenarios").join(format!("{name}.yaml"));
+    let path = folder.join(format!("{name}.yaml"));
     let written = std::fs::File::create_new(&path)
         .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
     match written {
@@ -79,12 +79,11 @@ mod tests {
 
     #[test]
     fn what_is_there_stays() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("scenarios")).unwrap();
-        let path = write_skeleton(root.path(), "mine").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = write_skeleton(folder.path(), "mine").unwrap();
         std::fs::write(&path, "edited").unwrap();
         assert!(matches!(
-            write_skeleton(root.path(), "mine"),
+            write_skeleton(folder.path(), "mine"),
             Err(SkeletonError::Exists(_))
         ));
         assert_eq!(std::fs::read_to_string(path).unwrap(), "edited");

@@ -11,7 +11,7 @@ use super::action::{Action, actions};
 use super::format::HEAL_ALL;
 use super::{Expectation, Phase, Scenario};
 use crate::call::{Call, Connections, WorkloadName};
-use crate::fault::{Conditions, Fault, History, Rotation};
+use crate::fault::{Conditions, Fault, History, Restart, RestartStep, Rotation};
 use crate::istio::Topology;
 use crate::mesh::Desired;
 use crate::reference::ReferenceError;
@@ -24,7 +24,7 @@ pub struct State {
     pub snapshot: Snapshot,
     /// What they mean.
     pub topology: Topology,
-    /// Active faults and rotations.
+    /// Active faults, rotations and restarts.
     pub history: History,
     /// Releases of sidecars in place of their own.
     releases: BTreeMap<WorkloadName, Version>,
@@ -36,7 +36,7 @@ pub enum Causes {
     /// As written.
     #[default]
     Present,
-    /// Left out: every `inject`, and the `delete`, `manifests`, `apply` and `rotate` of phases that expect a refusal or a
+    /// Left out: every `inject`, and the `delete`, `manifests`, `apply`, `rotate` and `restart` of phases that expect a refusal or a
     /// lost request.
     LeftOut,
 }
@@ -53,7 +53,7 @@ pub enum StateError {
     /// `delete` of something that is not there.
     #[error(transparent)]
     Delete(#[from] Box<NoSuchObject>),
-    /// A fault or rotation of a workload that is not there.
+    /// A fault, rotation or restart of a workload that is not there.
     #[error(transparent)]
     Workload(#[from] ReferenceError),
 }
@@ -114,18 +114,22 @@ impl State {
         Ok(())
     }
 
-    /// What an action is made of in this state: a rotation of several steps of these, anything else of itself.
-    pub(super) fn in_steps<'a>(&self, action: Action<'a>) -> Vec<Action<'a>> {
-        let Action::Rotate(rotation) = action else {
-            return vec![action];
-        };
-        let workloads = self.topology.workloads.values();
-        let of_mesh = workloads.filter(|workload| workload.has_sidecar());
-        let steps = rotation.steps(of_mesh.map(|workload| &workload.name));
-        steps
-            .into_iter()
-            .map(|step| Action::Rotate(Cow::Owned(step)))
-            .collect()
+    /// What an action is made of in this state: a rotation or restart of several steps of these, anything else of itself.
+    pub(super) fn in_steps<'a>(&self, action: Action<'a>) -> Result<Vec<Action<'a>>, StateError> {
+        Ok(match action {
+            Action::Rotate(rotation) => {
+                let workloads = self.topology.workloads.values();
+                let of_mesh = workloads.filter(|workload| workload.has_sidecar());
+                let steps = rotation.steps(of_mesh.map(|workload| &workload.name));
+                let steps = steps.into_iter().map(Cow::Owned);
+                steps.map(Action::Rotate).collect()
+            }
+            Action::Restart(restart) => {
+                let steps = self.steps_of_restart(restart)?.into_iter();
+                steps.map(Action::RestartStep).collect()
+            }
+            action => vec![action],
+        })
     }
 
     /// Takes one of the [`actions`] of a phase.
@@ -148,6 +152,8 @@ impl State {
             }
             Action::Elapse => self.history.elapse(),
             Action::Rotate(step) => self.rotate(&step)?,
+            Action::Restart(restart) => self.restart(restart)?,
+            Action::RestartStep(step) => self.take_restart(step),
         }
         Ok(())
     }
@@ -248,6 +254,24 @@ impl State {
 
     pub(super) fn rotate(&mut self, step: &Rotation) -> Result<(), ReferenceError> {
         self.history.rotate(step, self.topology.workloads.keys())
+    }
+
+    pub(super) fn restart(&mut self, restart: &Restart) -> Result<(), ReferenceError> {
+        for step in self.steps_of_restart(restart)? {
+            self.take_restart(step);
+        }
+        Ok(())
+    }
+
+    fn steps_of_restart(&self, restart: &Restart) -> Result<Vec<RestartStep>, ReferenceError> {
+        let workloads = self.topology.workloads.values();
+        restart.steps(workloads.map(|workload| (&workload.name, workload.replicas)))
+    }
+
+    fn take_restart(&mut self, step: RestartStep) {
+        self.history.restart(step);
+        // Objects change between restarts only, so that no topology is read while a pod is not ready.
+        self.topology.set_unready(self.conditions().unready);
     }
 }
 

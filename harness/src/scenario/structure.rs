@@ -12,16 +12,17 @@ use crate::reference::most_similar;
 use crate::snapshot::tree::{Entry, Node, Step, Yaml};
 
 /// What a document's shape is wrong in.
-pub(super) struct Shape {
+pub(crate) struct Shape {
     /// The mistakes, in the order of the file.
-    pub(super) mistakes: Vec<Diagnostic>,
+    pub(crate) mistakes: Vec<Diagnostic>,
     /// Keys that do not belong there. Without them the rest can still be read and judged.
-    pub(super) strangers: Vec<Vec<Step>>,
+    pub(crate) strangers: Vec<Vec<Step>>,
 }
 
-/// Compares a document with a schema.
-pub(super) fn check(document: &Node, schema: &Value, source: &Arc<SourceText>) -> Shape {
+/// Compares a document with a schema; `what` is what the document as a whole is called in a sentence.
+pub(crate) fn check(document: &Node, schema: &Value, source: &Arc<SourceText>, what: &str) -> Shape {
     let mut checker = Checker {
+        what,
         schema,
         source,
         path: Vec::new(),
@@ -35,6 +36,7 @@ pub(super) fn check(document: &Node, schema: &Value, source: &Arc<SourceText>) -
 }
 
 struct Checker<'a> {
+    what: &'a str,
     schema: &'a Value,
     source: &'a Arc<SourceText>,
     path: Vec<Step>,
@@ -330,7 +332,7 @@ impl<'a> Checker<'a> {
 
     fn here(&self) -> String {
         match self.path.as_slice() {
-            [] => "a scenario file".to_owned(),
+            [] => self.what.to_owned(),
             [.., Step::Key(key)] => format!("`{key}`"),
             [.., Step::Key(key), Step::Index(_)] => format!("an entry of `{key}`"),
             [.., Step::Index(_)] => "an entry".to_owned(),
@@ -376,6 +378,7 @@ fn noun(definition: Option<&str>) -> &'static str {
         Some("Payload") => "payload",
         Some("Side") => "side",
         Some("Tier") => "tier",
+        Some("Platform") => "platform",
         Some("Failures" | "SomeFailures") => "number of failures",
         Some("CipherSuite") => "cipher suite of TLS 1.2",
         Some("KeyExchangeGroup") => "key exchange group",

@@ -14,7 +14,7 @@ use super::format::Expectation;
 use super::load::{Place, in_place, manifest_path, steps};
 use super::state::{State, StateError};
 use super::wording::{self, in_file};
-use crate::call::{Call, CallKind};
+use crate::call::{Call, CallKind, Destination, Payload};
 use crate::istio::address::AddressError;
 use crate::mesh::Tier;
 use crate::one_or_many::OneOrMany;
@@ -48,6 +48,7 @@ impl<'a> Walk<'a> {
         for (index, phase) in draft.phases.iter().enumerate() {
             walk.objects(phase, index);
             walk.certificates(phase, index);
+            walk.restarts(phase, index);
             walk.expectations(phase, index);
         }
         walk.found
@@ -159,7 +160,41 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Points at each name of a fault's or rotation's `workload` that leads nowhere.
+    fn restarts(&mut self, phase: &PhaseDraft, index: usize) {
+        for restart in phase.restart.values() {
+            if self.state.restart(restart).is_err() {
+                let of_phase = ["spec".into(), "phases".into(), index.into()];
+                self.workloads(Some(&restart.workload), &of_phase, "restart");
+            }
+        }
+    }
+
+    /// Whoever is being restarted cannot call all the while.
+    fn restarted(&mut self, phase: &PhaseDraft, expectation: &Expectation, calls: &[Call], path: &[Step]) {
+        if expectation.failed.is_none() {
+            return;
+        }
+        let known = self.state.topology.workloads.keys();
+        let is_restarted = |call: &&Call| {
+            let mut names = phase.restart.values().flat_map(|restart| restart.workload.iter());
+            names.any(|name| {
+                let named = crate::reference::resolve_workload(name, known.clone());
+                name == "*" || named.is_ok_and(|workload| workload == call.from)
+            })
+        };
+        if let Some(call) = calls.iter().find(is_restarted) {
+            let message = format!(
+                "`{}` is restarted itself and cannot call all the while",
+                call.from
+            );
+            let mistake = self.at(&[path, &["failed".into()]].concat(), message);
+            self.found.push(
+                mistake.label("put others' calls to it under load, or restart it in a phase of its own"),
+            );
+        }
+    }
+
+    /// Points at each name of a fault's, rotation's or restart's `workload` that leads nowhere.
     fn workloads(&mut self, written: Option<&OneOrMany<String>>, path: &[Step], kind: &str) {
         let known = self.state.topology.workloads.keys();
         let wrong: Vec<(usize, ReferenceError)> = written
@@ -180,6 +215,7 @@ impl<'a> Walk<'a> {
 
     fn expectations(&mut self, phase: &PhaseDraft, index: usize) {
         let mut seen: BTreeMap<(String, Tier), usize> = BTreeMap::new();
+        let mut payloads: BTreeMap<Destination, Payload> = BTreeMap::new();
         for (number, expectation) in &phase.expect.read {
             let path = steps(index, "expect", *number);
             let anywhere = expansion(expectation, &self.state.topology, None);
@@ -197,7 +233,26 @@ impl<'a> Walk<'a> {
                 );
             }
             self.copied(expectation, &anywhere.calls, &path);
+            self.restarted(phase, expectation, &anywhere.calls, &path);
+            self.greeted(&anywhere.calls, &mut payloads, &path);
             self.twice(expectation, *number, index, &mut seen);
+        }
+    }
+
+    /// An application either greets whoever connects or does not.
+    fn greeted(&mut self, calls: &[Call], payloads: &mut BTreeMap<Destination, Payload>, path: &[Step]) {
+        for call in calls {
+            let known = *payloads.entry(call.to.clone()).or_insert(call.payload);
+            if known != call.payload && [known, call.payload].contains(&Payload::ServerFirst) {
+                let message = format!(
+                    "`{}` is called as a server that speaks first, and as one that does not",
+                    call.to
+                );
+                let mistake = self.at(&[path, &["payload".into()]].concat(), message);
+                self.found
+                    .push(mistake.label("put these calls into phases of their own"));
+                return;
+            }
         }
     }
 

@@ -40,7 +40,10 @@ fn parse() -> Result<BTreeMap<String, Schema>, serde_json::Error> {
     serde_json::from_str(include_str!("../../../manifests/istio/schemas.json"))
 }
 
-/// Checks an object's `spec`, and takes out of it what the schema does not know, as the API server does. Nothing is
+/// The fields of an object itself.
+const OF_OBJECTS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+
+/// Checks an object and its `spec`, and takes out of it what the schema does not know, as the API server does. Nothing is
 /// found in objects of kinds without schema.
 pub(super) fn prune(object: &mut Value) -> Vec<SchemaMistake> {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -48,7 +51,7 @@ pub(super) fn prune(object: &mut Value) -> Vec<SchemaMistake> {
     let Some(schema) = SCHEMAS.get(&format!("{group}/{}", text("kind"))) else {
         return Vec::new();
     };
-    let mut mistakes = Vec::new();
+    let mut mistakes = schema.misplaced(object);
     if let Some(spec) = object.get_mut("spec") {
         schema.check(spec, "spec", &mut mistakes);
     }
@@ -56,6 +59,31 @@ pub(super) fn prune(object: &mut Value) -> Vec<SchemaMistake> {
 }
 
 impl Schema {
+    /// What is beside `spec`: most often a field that belongs into it.
+    fn misplaced(&self, object: &mut Value) -> Vec<SchemaMistake> {
+        let Some(fields) = object.as_object_mut() else {
+            return Vec::new();
+        };
+        let unknown: Vec<String> = fields
+            .keys()
+            .filter(|it| !OF_OBJECTS.contains(&it.as_str()))
+            .cloned()
+            .collect();
+        let mistake = |field: String| {
+            fields.remove(&field);
+            let belongs = self.properties.as_ref().is_some_and(|it| it.contains_key(&field));
+            let meant = match belongs {
+                true => Some(format!("spec.{field}")),
+                false => most_similar(&field, OF_OBJECTS),
+            };
+            SchemaMistake {
+                message: no_such_field(meant.as_deref()),
+                path: field,
+            }
+        };
+        unknown.into_iter().map(mistake).collect()
+    }
+
     fn check(&self, value: &mut Value, path: &str, mistakes: &mut Vec<SchemaMistake>) {
         match value {
             Value::Object(fields) => {
@@ -68,12 +96,9 @@ impl Schema {
                     for field in unknown {
                         fields.remove(&field);
                         let meant = most_similar(&field, known.keys());
-                        let hint = meant
-                            .map(|it| format!("; did you mean `{it}`?"))
-                            .unwrap_or_default();
                         mistakes.push(SchemaMistake {
                             path: format!("{path}.{field}"),
-                            message: format!("no such field{hint}"),
+                            message: no_such_field(meant.as_deref()),
                         });
                     }
                     for (field, schema) in known {
@@ -103,6 +128,11 @@ impl Schema {
             _ => {}
         }
     }
+}
+
+fn no_such_field(meant: Option<&str>) -> String {
+    let hint = meant.map(|it| format!("; did you mean `{it}`?"));
+    format!("no such field{}", hint.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -190,6 +220,28 @@ mod tests {
                 "{kind}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_beside_the_spec_is_found_and_taken_out() {
+        let mut object = json!({
+            "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": {"name": "a"},
+            "mtls": {"mode": "STRICT"}, "specs": {}, "status": {}, "data": {},
+        });
+        let found = prune(&mut object);
+        let told: Vec<(&str, &str)> = found
+            .iter()
+            .map(|it| (it.path.as_str(), it.message.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("data", "no such field"),
+                ("mtls", "no such field; did you mean `spec.mtls`?"),
+                ("specs", "no such field; did you mean `spec`?"),
+            ]
+        );
+        assert_eq!(prune(&mut object), []);
     }
 
     #[test]

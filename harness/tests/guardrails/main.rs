@@ -5,6 +5,7 @@
 
 mod admission;
 mod cluster;
+mod kyverno;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

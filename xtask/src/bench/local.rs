@@ -7,11 +7,12 @@ use clap::Args;
 use meshproof::bench::{self, BenchError, LocalBench, PeakMemory};
 use meshproof::envoy::binary::{Overrides, TerminalProgress};
 use meshproof::mesh::Settings;
-use meshproof::scenario::{Catalogue, workspace_root};
+use meshproof::scenario::Catalogue;
 
-use crate::exit::{BadInput, Exit};
+use crate::exit::Exit;
 use crate::interrupt::Interruptible;
 use crate::output::outln;
+use crate::root::root;
 use crate::scenario::{Output, find};
 
 /// Measure scenarios on the local tier against their floor.
@@ -59,7 +60,7 @@ pub(super) struct Local {
 impl Local {
     #[expect(clippy::print_stderr, reason = "the command's result")]
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+        let root = root()?;
         let catalogue = Catalogue::load(&root)
             .with_context(|| format!("cannot read {}", root.join("scenarios").display()))?;
         let mut scenarios = Vec::new();

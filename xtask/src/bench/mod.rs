@@ -6,6 +6,7 @@ mod pinned;
 mod predict;
 mod preflight;
 mod proxies;
+mod report;
 
 use clap::{Args, Subcommand};
 
@@ -31,6 +32,8 @@ enum What {
     Preflight(preflight::Preflight),
     /// Proxy versions against each other
     Proxies(proxies::Proxies),
+    /// A report of ten thousand calls
+    Report(report::Report),
 }
 
 impl Bench {
@@ -41,6 +44,7 @@ impl Bench {
             What::Predict(command) => command.run(),
             What::Preflight(command) => command.run(),
             What::Proxies(command) => command.run(),
+            What::Report(command) => command.run(),
         }
     }
 }

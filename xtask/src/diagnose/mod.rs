@@ -14,7 +14,7 @@ use meshproof::mesh::{Settings, Tier};
 use meshproof::reference::resolve_workload;
 use meshproof::rehearsal::first_failure;
 use meshproof::report::{diagnosis_json, diagnosis_text};
-use meshproof::scenario::{Catalogue, runnable, workspace_root};
+use meshproof::scenario::{Catalogue, runnable};
 use meshproof::snapshot::{Mixed, Snapshot};
 use meshproof::visibility::Visibility;
 use semver::Version;
@@ -24,6 +24,7 @@ use crate::interrupt::Interruptible;
 use crate::mesh_input::load_bundle;
 use crate::output::outln;
 use crate::predict::{destination, reference};
+use crate::root::root;
 use crate::scenario::find;
 
 /// Say why a call fails, who is responsible, and what helps
@@ -124,7 +125,7 @@ impl Diagnose {
 
     /// The first call of the scenario that fails. `None`: interrupted.
     fn of_scenario(&self, name: &str) -> anyhow::Result<Option<Diagnosis>> {
-        let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+        let root = root()?;
         let catalogue = Catalogue::load(&root)?;
         let scenario = find(&catalogue, name)?;
         if let Err(reason) = runnable(scenario, Tier::Local) {

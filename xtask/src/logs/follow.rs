@@ -1,4 +1,5 @@
-//! Logs that grow: read on as they do, until interrupted or until standard input ends.
+//! Logs that grow: read on as they do, until interrupted or until standard input ends. Those of a cluster come over its
+//! API server.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -36,6 +37,13 @@ pub(super) fn run(command: &Logs) -> anyhow::Result<Exit> {
     for path in &command.files {
         start(scanner, path.clone(), sender.clone(), Arc::clone(&stop))?;
     }
+    let pods = command.cluster.pods();
+    let lines = pods.as_ref().map(|pods| {
+        let (lines, read) = pods.lines();
+        let (name, sender) = (pods.name(), sender.clone());
+        std::thread::spawn(move || scan(scanner, &name, read, &sender));
+        lines
+    });
     drop(sender);
     let exposed = Arc::clone(&report);
     let listen = command.listen;
@@ -80,15 +88,25 @@ pub(super) fn run(command: &Logs) -> anyhow::Result<Exit> {
             }
         }
     };
+    let work = async move {
+        match pods.zip(lines) {
+            None => work.await,
+            Some((pods, lines)) => tokio::select! {
+                done = work => done,
+                failed = pods.send_on(lines) => failed.map_err(anyhow::Error::from),
+            },
+        }
+    };
     // An interrupt is how following ends.
     let ended = interruptible.run(work)?;
     interruptible.flag.store(true, Ordering::Relaxed);
-    ended.transpose()?;
-    exposed
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .finish(command)?;
-    Ok(Exit::Held)
+    let mut report = exposed.lock().unwrap_or_else(PoisonError::into_inner);
+    let failed = ended.transpose();
+    // What was found before it failed is not lost with it.
+    if failed.is_ok() || report.counts.lines > 0 {
+        report.finish(command)?;
+    }
+    failed.map(|_| Exit::Held)
 }
 
 /// Reads a log on a thread of its own.
@@ -100,23 +118,24 @@ fn start(
 ) -> Result<(), BadInput> {
     let input = open(&path)?;
     let name = path.display().to_string();
-    std::thread::spawn(move || {
-        let mut found = |finding| {
-            // Nobody listens any more: the next read ends.
-            let _ = sender.send(News::Found(Box::new(finding)));
-        };
-        let mut progress = |counts| {
-            let _ = sender.send(News::Read(name.clone(), counts));
-        };
-        let scanned = match input {
-            Input::Stream(stream) => scanner.scan_observed(&name, stream, &mut found, &mut progress),
-            Input::Plain(file) => {
-                scanner.scan_observed(&name, Growing { file, path, stop }, &mut found, &mut progress)
-            }
-        };
-        let _ = sender.send(News::Ended(name, scanned));
+    std::thread::spawn(move || match input {
+        Input::Stream(stream) => scan(scanner, &name, stream, &sender),
+        Input::Plain(file) => scan(scanner, &name, Growing { file, path, stop }, &sender),
     });
     Ok(())
+}
+
+/// Reads a log to its end, telling what is found and how much was read.
+fn scan(scanner: Scanner, name: &str, input: impl Read, sender: &SyncSender<News>) {
+    let mut found = |finding| {
+        // Nobody listens any more: the next read ends.
+        let _ = sender.send(News::Found(Box::new(finding)));
+    };
+    let mut progress = |counts| {
+        let _ = sender.send(News::Read(name.to_owned(), counts));
+    };
+    let scanned = scanner.scan_observed(name, input, &mut found, &mut progress);
+    let _ = sender.send(News::Ended(name.to_owned(), scanned));
 }
 
 /// A file whose end is waited for. One that is replaced under its name (rotation) is read on from its new start.

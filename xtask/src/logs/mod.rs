@@ -1,5 +1,6 @@
 //! `cargo xtask logs`: what proxies log when mTLS fails, as outcomes.
 
+mod cluster;
 mod follow;
 mod reproduce;
 mod scrape;
@@ -16,6 +17,7 @@ use meshproof::logs::{
 };
 
 use crate::exit::{BadInput, Exit};
+use crate::interrupt::Interruptible;
 use crate::output::outln;
 
 /// Read logs of Istio's proxies, and say which mTLS failures they tell of
@@ -30,6 +32,7 @@ Examples:
   cargo xtask logs checkout.log payment.log.gz            both ends of a call
   stern -A . -c istio-proxy | cargo xtask logs - --output json
   cargo xtask logs --follow --listen 127.0.0.1:9464 /var/log/istio/access.log
+  cargo xtask logs --context staging --namespace payments --follow
   cargo xtask logs --explain-visibility                   what Istio hides by default
   cargo xtask logs --self-test                            what logs tell of every scenario
 
@@ -38,6 +41,9 @@ pub(crate) struct Logs {
     /// Files, or `-` for standard input, which is read if none is given
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    cluster: cluster::Cluster,
 
     /// How to print what is found
     #[arg(long, value_enum, default_value_t = Output::Text)]
@@ -64,12 +70,12 @@ pub(crate) struct Logs {
     listen: Option<SocketAddr>,
 
     /// Say which failures Istio shows by default, which not, and how to have it show them
-    #[arg(long, conflicts_with_all = ["files", "follow", "output"])]
+    #[arg(long, conflicts_with_all = ["files", "context", "follow", "output"])]
     explain_visibility: bool,
 
     /// Run scenarios on the local tier (all, or those named) and hold what their logs tell against what was observed:
     /// exit 1 if anything is missed with manifests/visibility applied, or a healthy call is taken for a failed one
-    #[arg(long, value_name = "SCENARIO", num_args = 0.., conflicts_with_all = ["files", "follow", "explain_visibility"])]
+    #[arg(long, value_name = "SCENARIO", num_args = 0.., conflicts_with_all = ["files", "context", "follow", "explain_visibility"])]
     self_test: Option<Vec<String>>,
 }
 
@@ -100,11 +106,15 @@ impl Logs {
         if let Some(names) = &self.self_test {
             return self_test::run(names, self.output);
         }
-        if self.files.is_empty() {
+        let pods = self.cluster.pods();
+        if self.files.is_empty() && pods.is_none() {
             self.files.push("-".into());
         }
         if self.follow {
             return follow::run(&self);
+        }
+        if let Some(pods) = pods {
+            return self.read_cluster(&pods);
         }
         let mut report = Report::new(&self);
         for path in &self.files {
@@ -138,6 +148,40 @@ impl Logs {
         failed?;
         report.read(&name, scanned);
         Ok(())
+    }
+
+    /// What the pods of a cluster have logged so far.
+    fn read_cluster(&self, pods: &cluster::Pods) -> anyhow::Result<Exit> {
+        let scanner = Scanner::new(Patterns::embedded()?);
+        let (name, mut report) = (pods.name(), Report::new(self));
+        let (sender, lines) = pods.lines();
+        let work = async {
+            let scanning = tokio::task::spawn_blocking(move || {
+                let mut failed = Ok(());
+                let scanned = scanner.scan(&name, lines, &mut |finding| {
+                    if failed.is_ok() {
+                        failed = report.take(finding);
+                    }
+                });
+                report.read(&name, scanned);
+                failed.map(|()| report)
+            });
+            let unread = pods.send(sender).await?;
+            anyhow::Ok((unread, scanning.await??))
+        };
+        let Some(read) = Interruptible::new()?.run(work)? else {
+            return Ok(Exit::Interrupted);
+        };
+        let (unread, mut report) = read?;
+        report.finish(self)?;
+        for error in &unread {
+            Report::warn(&format!("{error}; what was read of it counts"));
+        }
+        Ok(if unread.is_empty() {
+            Exit::Held
+        } else {
+            Exit::CannotRun
+        })
     }
 
     fn cores(&self) -> usize {
@@ -206,15 +250,20 @@ impl Report {
         Self::warn_of(name, scanned.broken);
     }
 
-    #[expect(clippy::print_stderr, reason = "standard output holds findings only")]
     fn warn_of(name: &str, broken: Option<std::io::Error>) {
         if let Some(error) = broken {
-            eprintln!("warning: {name} ends before its end: {error}; what came before counts");
+            Self::warn(&format!(
+                "{name} ends before its end: {error}; what came before counts"
+            ));
         }
     }
 
-    /// Nothing more will be read.
     #[expect(clippy::print_stderr, reason = "standard output holds findings only")]
+    fn warn(text: &str) {
+        eprintln!("warning: {text}");
+    }
+
+    /// Nothing more will be read.
     fn finish(&mut self, command: &Logs) -> anyhow::Result<()> {
         self.settle(Correlation::finish)?;
         let (early, repeated) = (self.correlation.early, self.correlation.repeated);
@@ -237,9 +286,9 @@ impl Report {
             Output::Json => {}
         }
         if early > 0 && command.output != Output::Prometheus {
-            eprintln!(
-                "warning: {early} findings were counted before all was read, because too many waited for the line of their other end"
-            );
+            Self::warn(&format!(
+                "{early} findings were counted before all was read, because too many waited for the line of their other end"
+            ));
         }
         Ok(())
     }

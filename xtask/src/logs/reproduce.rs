@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use meshproof::call::{CallKind, Payload};
 use meshproof::logs::Scenarios;
 use meshproof::outcome::{OutcomeId, Side};
-use meshproof::scenario::{Catalogue, Expectation, Scenario, workspace_root};
+use meshproof::scenario::{Catalogue, Expectation, Scenario};
+
+use crate::root::root;
 
 /// How well a scenario shows a refusal; the greater the better.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -21,13 +23,10 @@ struct Fit {
     brevity: Reverse<usize>,
 }
 
-/// By outcome and side, the scenario that shows it best; with no side, the best of all sides. Empty outside a checkout:
-/// then nothing can be reproduced.
+/// By outcome and side, the scenario that shows it best; with no side, the best of all sides. Empty where there is
+/// no catalogue: then nothing can be reproduced.
 pub(super) fn scenarios() -> Scenarios {
-    let catalogue = std::env::current_dir()
-        .ok()
-        .and_then(|folder| workspace_root(&folder).ok())
-        .and_then(|root| Catalogue::load(&root).ok());
+    let catalogue = root().ok().and_then(|root| Catalogue::load(&root).ok());
     best(catalogue.iter().flat_map(|it| &it.scenarios))
 }
 

@@ -105,6 +105,8 @@ enum Spoken {
     Http,
     /// One line over TCP
     Tcp,
+    /// One line over TCP, once the server has greeted
+    ServerFirst,
 }
 
 impl Predict {
@@ -321,6 +323,7 @@ impl Predict {
             payload: match self.payload {
                 Spoken::Http => Payload::Http,
                 Spoken::Tcp => Payload::Tcp,
+                Spoken::ServerFirst => Payload::ServerFirst,
             },
             alpn: self.alpn.clone(),
             subset: self.subset.clone(),

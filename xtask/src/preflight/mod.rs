@@ -35,7 +35,7 @@ Examples:
   cargo xtask preflight -f manifests/ --to 1.31.1 --output sarif     for code scanning
   cargo xtask preflight -f manifests/ --to 1.31.1 --replay           make the risky calls on real Envoys
 
-A baseline accepts findings by id or by code:
+A baseline accepts findings by id, by code and object (a finding's first line), or by code:
   accept:
     - {finding: \"policy.duplicate@PeerAuthentication/shop/b\", reason: \"gone with #123\", until: 2027-01-31}
 

@@ -2,24 +2,27 @@
 
 mod inspect;
 mod printer;
+mod progress;
 mod run;
 mod runner;
 mod witness;
 
-pub(crate) use runner::silently;
+pub(crate) use runner::{printing, silently};
 pub(crate) use witness::Witness;
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
+use meshproof::invocation::command;
 use meshproof::mesh::Tier;
-use meshproof::scenario::{Catalogue, load, workspace_root};
+use meshproof::scenario::{Catalogue, load};
 use semver::Version;
 
 use crate::colour::is_coloured;
 use crate::exit::{BadInput, Exit};
 use crate::release::release;
+use crate::root::root;
 
 /// Run scenarios, or list, check, and explain them.
 #[derive(Args, Debug)]
@@ -144,7 +147,7 @@ pub(crate) enum Output {
 
 impl Scenario {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+        let root = root()?;
         if let Some(Creation::New { name }) = &self.creation {
             return inspect::create(&root, name);
         }
@@ -192,7 +195,7 @@ impl Scenario {
 
 /// The scenarios of these names; all of the catalogue where there are none.
 pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<meshproof::scenario::Scenario>> {
-    let root = workspace_root(&std::env::current_dir()?).map_err(|error| BadInput(error.to_string()))?;
+    let root = root()?;
     let catalogue = Catalogue::load(&root)
         .with_context(|| format!("cannot read {}", root.join("scenarios").display()))?;
     if names.is_empty() {
@@ -222,7 +225,7 @@ pub(crate) fn find<'a>(
         return Err(mistakes(&broken));
     }
     let hint = catalogue.similar(name).map_or_else(
-        || "see cargo xtask scenario --list".to_owned(),
+        || format!("see {} scenario --list", command()),
         |similar| format!("did you mean {similar}?"),
     );
     Err(BadInput(format!("there is no scenario {name} ({hint})")))

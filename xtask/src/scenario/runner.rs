@@ -17,6 +17,8 @@ use tokio::task::JoinSet;
 use super::Output;
 use super::Witness;
 use super::printer::Printer;
+use super::progress::Progress;
+use crate::colour::is_coloured;
 use crate::interrupt::Interruptible;
 
 /// Runs scenarios as written on a tier, without printing anything. `None` when interrupted.
@@ -39,6 +41,30 @@ pub(crate) fn silently(
         },
         limit,
         witnesses: witnesses.to_vec(),
+    };
+    runner.run(scenarios, 1)
+}
+
+/// Runs scenarios side by side and prints what came of each. `None` when interrupted.
+pub(crate) fn printing(
+    scenarios: &[Scenario],
+    options: Options,
+    limit: Duration,
+) -> anyhow::Result<Option<Vec<ScenarioResult>>> {
+    let runner = Runner {
+        options,
+        settings: Settings::default(),
+        recorded: Vec::new(),
+        printer: Printer {
+            output: Output::Text,
+            text: Text {
+                colour: is_coloured(&std::io::stdout()),
+            },
+            live: false,
+            silent: false,
+        },
+        limit,
+        witnesses: Vec::new(),
     };
     runner.run(scenarios, 1)
 }
@@ -91,11 +117,13 @@ impl Runner {
         let permits = Arc::new(Semaphore::new(at_once));
         let mut running = JoinSet::new();
         let rounds = (0..repeat).flat_map(|_| scenarios.iter().cloned());
+        let progress = Progress::of(scenarios.len() * usize::try_from(repeat).unwrap_or(1));
         for (number, scenario) in rounds.enumerate() {
-            let (runner, permits) = (self.clone(), Arc::clone(&permits));
+            let (runner, permits, progress) = (self.clone(), Arc::clone(&permits), progress.clone());
             running.spawn(async move {
                 let _permit = permits.acquire_owned().await;
-                let result = runner.run_one(&scenario).await;
+                let result = runner.run_one(&scenario, &progress).await;
+                progress.ended();
                 (number, scenario, result)
             });
         }
@@ -106,7 +134,7 @@ impl Runner {
             finished.insert(number, (scenario, result?));
             while let Some((scenario, result)) = finished.remove(&results.len()) {
                 if !self.printer.live {
-                    self.printer.whole(&scenario, &result)?;
+                    progress.aside(|| self.printer.whole(&scenario, &result))?;
                 }
                 results.push(result);
             }
@@ -114,7 +142,7 @@ impl Runner {
         Ok(results)
     }
 
-    async fn run_one(mut self, scenario: &Scenario) -> anyhow::Result<ScenarioResult> {
+    async fn run_one(mut self, scenario: &Scenario, line: &Progress) -> anyhow::Result<ScenarioResult> {
         let printer = self.printer;
         if printer.live {
             let place = self
@@ -122,7 +150,7 @@ impl Runner {
                 .replay
                 .as_ref()
                 .map_or(self.options.tier, |_| Tier::Replay);
-            printer.heading(scenario, place.as_str());
+            line.aside(|| printer.heading(scenario, place.as_str()));
         }
         let mut reproduce = reproduce(scenario, &self.options);
         for (release, binary) in self.settings.overrides.iter() {
@@ -131,10 +159,14 @@ impl Runner {
         let mut result = match self.find_recording(scenario) {
             Some(reason) => not_run(scenario, &self.options, reason),
             None => {
+                let mut ended = 0;
+                line.begins(scenario, ended);
                 let progress = |phase: &PhaseResult| {
                     if printer.live {
-                        printer.phase(phase, &reproduce);
+                        line.aside(|| printer.phase(phase, &reproduce));
                     }
+                    ended += 1;
+                    line.begins(scenario, ended);
                 };
                 let running = execute(scenario, &self.options, &self.settings, progress);
                 tokio::time::timeout(self.limit, running)
@@ -147,7 +179,7 @@ impl Runner {
         };
         result.reproduce.clone_from(&reproduce);
         if printer.live {
-            printer.footing(&result)?;
+            line.aside(|| printer.footing(&result))?;
         }
         Ok(result)
     }

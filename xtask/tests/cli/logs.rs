@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 
+use kubernetes_double::{Cut, Double, Setup};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -380,4 +381,88 @@ fn what_istio_hides_is_explained() {
     let ended = Session::new().run(&["logs", "--explain-visibility"]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     insta::assert_snapshot!(ended.out);
+}
+
+#[test]
+fn the_pods_of_a_cluster_are_read_or_followed() {
+    let session = Session::new();
+    let double = Double::start(Setup { tls: true });
+    for (pod, line) in [("checkout-7d4", CLIENT), ("payment-0", SERVER)] {
+        double.apply(&format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {pod}, namespace: payments}}\nspec: {{containers: [{{name: app}}, {{name: istio-proxy}}]}}\n"
+        ));
+        double.log(
+            "payments",
+            pod,
+            Some("istio-proxy"),
+            &format!("2026-11-22T04:50:42.4Z {line}\n"),
+        );
+    }
+    let kubeconfig = session.write("kubeconfig", &double.kubeconfig("staging", "token"));
+    let cluster = [
+        "logs",
+        "--context",
+        "staging",
+        "--namespace",
+        "payments",
+        "--output",
+        "json",
+        "--kubeconfig",
+    ];
+    let ended = session.finish(session.command(&cluster).arg(&kubeconfig));
+    assert_eq!(
+        found(&ended),
+        [("plaintext-to-strict".to_owned(), Some("checkout-7d4".to_owned()))]
+    );
+    assert_eq!(ended.json()["source"], "staging/payments");
+
+    let mut child = session
+        .command(&cluster)
+        .arg(&kubeconfig)
+        .args(["--follow", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut announced = String::new();
+    BufReader::new(child.stderr.take().unwrap())
+        .read_line(&mut announced)
+        .unwrap();
+    let address = announced
+        .trim_end()
+        .trim_start_matches("metrics are at http://")
+        .trim_end_matches("/metrics")
+        .to_owned();
+    eventually("both lines are read", || {
+        scrape(&address, "/metrics").contains("\nmeshproof_log_lines_total 2\n")
+    });
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(out.contains("\"outcome\":\"plaintext-to-strict\""), "{out}");
+
+    // Its release and the pods are answered, their logs are not to their end.
+    double.cut(Cut::MidwayAfter(2));
+    let ended = session.finish(session.command(&cluster).arg(&kubeconfig));
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    for pod in ["checkout-7d4", "payment-0"] {
+        let warning = format!(
+            "warning: the API server went away while it was asked for the log of istio-proxy in payments/{pod}: "
+        );
+        assert!(ended.err.contains(&warning), "{ended:#?}");
+    }
+
+    drop(double);
+    let ended = session.finish(session.command(&cluster).arg(&kubeconfig));
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert!(
+        ended
+            .err
+            .starts_with("error: cannot reach the API server of the context staging"),
+        "{ended:#?}"
+    );
+    let ended = session.run(&["logs", "--context", "staging"]);
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert!(ended.err.contains("--namespace <NAMESPACE>"), "{ended:#?}");
 }

@@ -11,5 +11,6 @@ mod logs;
 mod machine;
 mod preflight;
 mod session;
+mod standalone;
 mod usage;
 mod verdicts;

@@ -61,7 +61,7 @@ fn bad_usage_exits_2_and_says_what_to_write() {
     let session = Session::new();
     let text = session.write("notes.txt", "");
     let not_executable = format!("1.30.3={}", text.display());
-    let cases: [&[&str]; 14] = [
+    let cases: [&[&str]; 16] = [
         &["scenario"],
         &["scenario", "baseline-strikt"],
         &["scenario", "nothing-like-any"],
@@ -81,6 +81,8 @@ fn bad_usage_exits_2_and_says_what_to_write() {
         &["scenario", "baseline-strict", "--proxy", "envoy"],
         &["scenario", "--list", "--explain", "baseline-strict"],
         &["scenario", "--file", "no-such-file.yaml"],
+        &["guardrails", "no-such-guardrail"],
+        &["guardrails", "--warn"],
     ];
     let messages: Vec<String> = cases
         .iter()
@@ -95,6 +97,36 @@ fn bad_usage_exits_2_and_says_what_to_write() {
         })
         .collect();
     session.with_stable_text(|| insta::assert_snapshot!(messages.join("\n")));
+}
+
+#[test]
+fn guardrails_are_listed_and_printed_for_either_engine() {
+    let session = Session::new();
+    let json = session
+        .run(&["guardrails", "port-level-mtls", "--output", "json"])
+        .json();
+    assert_eq!(
+        json["scenarios"],
+        serde_json::json!(["port-level-without-selector"])
+    );
+    let listed = session.run(&["guardrails"]).out;
+    let policies = |engine: &str, kind: &str| {
+        let ended = session.run(&["guardrails", "--engine", engine, "--output", "yaml"]);
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        ended
+            .out
+            .lines()
+            .filter(|it| *it == format!("kind: {kind}"))
+            .count()
+    };
+    let count = listed.lines().filter(|it| !it.starts_with(' ')).count();
+    assert_eq!(
+        policies("kubernetes", "ValidatingAdmissionPolicy"),
+        count,
+        "{listed}"
+    );
+    assert_eq!(policies("kubernetes", "ValidatingAdmissionPolicyBinding"), count);
+    assert_eq!(policies("kyverno", "ClusterPolicy"), count);
 }
 
 #[test]

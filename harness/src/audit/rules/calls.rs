@@ -84,7 +84,7 @@ const FAIL_NOW: Rule = Rule {
     severity: Severity::High,
     title: "no call between workloads of the mesh fails",
     explanation: "Both ends have a sidecar, and the configuration makes their calls fail already today.",
-    remedy: "See cargo xtask predict for the objects that decide, and change one of them.",
+    remedy: "See `predict` for the objects that decide, and change one of them.",
     source: ENGINE,
     check: Check::Failing(|group, _| {
         // What an application speaks is in no object: its declarations contradict each other, which is all that is known.

@@ -164,7 +164,11 @@ fn a_baseline_accepts_until_its_day_and_tells_what_it_no_longer_needs() {
     let id = "policy.disable-to-strict@DestinationRule/shop/plain#plaintext-to-strict";
     let entry =
         |finding: &str, until: &str| format!("accept: [{{finding: '{finding}', reason: known{until}}}]");
+    let about = "policy.disable-to-strict@DestinationRule/shop/plain";
     assert_eq!(accepted(&entry(id, "")), (1, false, String::new()));
+    assert_eq!(accepted(&entry(about, "")), (1, false, String::new()));
+    let near = accepted(&entry("policy.disable-to-strict@DestinationRule/shop/pla", ""));
+    assert_eq!(near.0, 0);
     assert_eq!(
         accepted(&entry("policy.disable-to-strict", ", until: 2026-11-22")),
         (1, false, String::new())

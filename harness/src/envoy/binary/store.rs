@@ -84,6 +84,21 @@ pub enum How {
     Replaced(Damage),
 }
 
+/// The user's cache folder of meshproof: `$MESHPROOF_CACHE`, else `meshproof` in the user's cache folder.
+///
+/// # Errors
+/// [`ProvisionError::NoHome`].
+pub fn cache_folder() -> Result<PathBuf, ProvisionError> {
+    let chosen = std::env::var_os(CACHE_VARIABLE).filter(|folder| !folder.is_empty());
+    match chosen {
+        Some(folder) => Ok(PathBuf::from(folder)),
+        None => Ok(etcetera::choose_base_strategy()
+            .map_err(|_| ProvisionError::NoHome)?
+            .cache_dir()
+            .join("meshproof")),
+    }
+}
+
 impl Store {
     /// The user's cache: `$MESHPROOF_CACHE/envoy` if that is set, else `meshproof/envoy` in the user's cache folder
     /// (`$XDG_CACHE_HOME` or `~/.cache`). Creates nothing yet.
@@ -91,15 +106,7 @@ impl Store {
     /// # Errors
     /// When there is no home folder.
     pub fn user() -> Result<Self, ProvisionError> {
-        let chosen = std::env::var_os(CACHE_VARIABLE).filter(|folder| !folder.is_empty());
-        let cache = match chosen {
-            Some(folder) => PathBuf::from(folder),
-            None => etcetera::choose_base_strategy()
-                .map_err(|_| ProvisionError::NoHome)?
-                .cache_dir()
-                .join("meshproof"),
-        };
-        Self::at(&cache.join("envoy"))
+        Self::at(&cache_folder()?.join("envoy"))
     }
 
     /// A cache in this folder. Creates nothing yet.

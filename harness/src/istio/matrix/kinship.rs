@@ -247,6 +247,7 @@ impl<'a> Kinship<'a> {
         let identity = self.topology.identity(&workload.name).unwrap_or_default();
         let healthy = WorkloadCredentials {
             generation: held.generation,
+            intermediate_generation: held.intermediate_generation,
             ..WorkloadCredentials::healthy(identity)
         };
         (*held != healthy).then_some(held)

@@ -215,7 +215,7 @@ prop_compose! {
 
 /// Faults of the workloads with these names.
 fn conditions() -> impl Strategy<Value = Vec<(&'static str, u8, u8)>> {
-    prop::collection::vec((one_of(&NAMESPACES), 0..4_u8, 0..13_u8), 0..4)
+    prop::collection::vec((one_of(&NAMESPACES), 0..4_u8, 0..14_u8), 0..4)
 }
 
 fn shape() -> impl Strategy<Value = CallShape> {
@@ -290,6 +290,8 @@ fn broken(topology: &Topology, faults: &[(&str, u8, u8)]) -> Conditions {
             workloads: credentials.collect(),
             roots: BTreeMap::new(),
         },
+        killed: named(13).collect(),
+        ..Conditions::default()
     }
 }
 

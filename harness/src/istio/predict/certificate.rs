@@ -72,14 +72,14 @@ impl Verifier<'_> {
         if !has_purpose {
             return refused(OutcomeId::BadKeyUsage);
         }
+        let revoked = presented.revoked || presented.intermediate_is_revoked;
         match (self.revocation, presented.revoked) {
             (Revocation::Expired, _) | (Revocation::WithoutRoot, false) => {
                 return refused(OutcomeId::CrlUnavailable);
             }
-            (Revocation::Current | Revocation::WithoutRoot, true) => {
-                return refused(OutcomeId::CertificateRevoked);
-            }
-            (Revocation::Unchecked, _) | (Revocation::Current, false) => {}
+            (Revocation::WithoutRoot, true) => return refused(OutcomeId::CertificateRevoked),
+            (Revocation::Current, _) if revoked => return refused(OutcomeId::CertificateRevoked),
+            (Revocation::Unchecked | Revocation::Current, _) => {}
         }
         let root = conditions
             .credentials
@@ -91,10 +91,8 @@ impl Verifier<'_> {
             match authority {
                 Validity::Current => {}
                 Validity::Expired => return refused(OutcomeId::CaExpired),
-                Validity::NotYetValid => {
-                    let reason = "no outcome names an authority that is not valid yet";
-                    return Some(Outcome::unknown(vec![OutcomeId::CertificateNotYetValid], reason));
-                }
+                // One outcome, whichever certificate of the chain it is.
+                Validity::NotYetValid => return refused(OutcomeId::CertificateNotYetValid),
             }
         }
         match presented.leaf {

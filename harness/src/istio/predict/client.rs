@@ -136,6 +136,9 @@ impl Caller<'_> {
             });
             return self.each(self.endpoints(service, port), because, |_| Bytes::Plaintext);
         }
+        if self.call.payload == Payload::ServerFirst && port.class != ListenerClass::Tcp {
+            return waits_for_client(Some(service.object().to_string()), because);
+        }
         if port.class == ListenerClass::Http && self.call.payload == Payload::Tcp {
             return self.not_http_on_http_port(service, port, because);
         }
@@ -282,7 +285,7 @@ impl Caller<'_> {
     fn endpoints(&self, service: &Service, port: &ServicePort) -> Vec<(PodName, u16)> {
         let behind = self.topology.behind(service, port);
         behind
-            .map(|(workload, pod_port)| (workload.name.pod(0), pod_port))
+            .filter_map(|(workload, pod_port)| Some((self.topology.ready(workload).next()?, pod_port)))
             .collect()
     }
 
@@ -339,6 +342,9 @@ impl Caller<'_> {
         }
         if client.has_sidecar() {
             let headless = self.topology.headless_listener(&pod.workload, port);
+            if self.call.payload == Payload::ServerFirst && self.is_inspected(headless, port) {
+                return waits_for_client(headless.map(|service| service.object().to_string()), because);
+            }
             if let Some(outbound) = headless.and_then(|service| self.outbound(client, service, port, None)) {
                 return self.over(&outbound, dialled, because);
             }
@@ -351,6 +357,21 @@ impl Caller<'_> {
             }
         }
         self.each(dialled, because, |_| Bytes::Plaintext)
+    }
+
+    /// Whether the listener that takes in what is sent to a pod's port waits for the first bytes: that of a headless
+    /// Service whose protocol is to be detected, or the one of all HTTP on that port number.
+    fn is_inspected(&self, headless: Option<&Service>, port: u16) -> bool {
+        let is_http = |service: &Service| {
+            let port = service.port(port);
+            port.is_some_and(|port| port.class == ListenerClass::Http)
+        };
+        match headless {
+            Some(service) => service
+                .port(port)
+                .is_some_and(|port| port.class == ListenerClass::Auto),
+            None => self.topology.services.values().any(is_http),
+        }
     }
 
     fn to_host(&self, client: &Workload, host: &str, because: &mut Vec<Because>) -> Outcome {
@@ -453,7 +474,7 @@ impl Caller<'_> {
             (CallKind::App | CallKind::Mirrored | CallKind::RawPlaintext, _) => return Bytes::Plaintext,
             (CallKind::RawTls, _) => (None, Vec::new()),
             (CallKind::RawMtls, Payload::Http) => (Some(self.own()), HTTP_ALPN.to_vec()),
-            (CallKind::RawMtls, Payload::Tcp) => (Some(self.own()), TCP_ALPN.to_vec()),
+            (CallKind::RawMtls, Payload::Tcp | Payload::ServerFirst) => (Some(self.own()), TCP_ALPN.to_vec()),
         };
         let alpn = if asked.is_empty() { usual } else { asked };
         Bytes::Tls(Box::new(Hello {
@@ -467,6 +488,15 @@ impl Caller<'_> {
     fn own(&self) -> std::borrow::Cow<'_, crate::pki::WorkloadCredentials> {
         credentials(self.topology, self.conditions, &self.call.from)
     }
+}
+
+/// The client's own proxy waits for the client to speak.
+fn waits_for_client(object: Option<String>, because: &mut Vec<Because>) -> Outcome {
+    because.push(Because {
+        object,
+        rule: RuleId::OutboundWaitsForClient,
+    });
+    Outcome::of(OutcomeId::ServerFirstStall)
 }
 
 /// A file that decides about a handshake and whose contents no snapshot holds.

@@ -80,6 +80,14 @@ impl Server<'_> {
         if secrets::waits(self.topology, self.conditions, self.workload) {
             return refused(OutcomeId::NoCertificateYet);
         }
+        let inspects = inbound.tls_inspector || inbound.http_inspector;
+        if self.payload == Payload::ServerFirst && inspects && matches!(bytes, Bytes::Plaintext) {
+            because.push(Because {
+                object: None,
+                rule: RuleId::InboundWaitsForClient,
+            });
+            return Outcome::of(OutcomeId::ServerFirstStall);
+        }
         let outcome = self.proxy(&inbound, bytes);
         self.authorized(outcome, because)
     }
@@ -284,6 +292,13 @@ impl Server<'_> {
 
     /// Hands the bytes inside to the application.
     fn deliver(&self, chain: InboundChain, transport: Transport, delivered: Outcome) -> Outcome {
+        if chain.http && self.payload == Payload::ServerFirst {
+            let reason = "an HTTP proxy waits for a request, and how long its caller waits is not known";
+            return Outcome::unknown(
+                vec![OutcomeId::ServerFirstStall, OutcomeId::ProtocolMismatch],
+                reason,
+            );
+        }
         if chain.http && self.payload == Payload::Tcp {
             refused(OutcomeId::ProtocolMismatch).over(transport)
         } else if !self.workload.listens_on(self.port) {

@@ -58,6 +58,8 @@ fn either_end_refuses_the_others_certificate_for_the_same_reasons() {
         (&["missing-intermediate: {}"], "untrusted-root"),
         (&["key-encipherment-only: {}"], "bad-key-usage"),
         (&["revoked-leaf: {}"], "certificate-revoked"),
+        (&["revoked-intermediate: {}"], "certificate-revoked"),
+        (&["not-yet-valid-intermediate: {}"], "certificate-not-yet-valid"),
         (&["leaf-key: {w, key: ecdsa-p384}"], "mtls"),
         (&["leaf-key: {w, key: rsa-2048}"], "mtls"),
         // Under TLS 1.3 whether the key may sign comes first, then the chain, then revocation, then dates.
@@ -85,6 +87,15 @@ fn either_end_refuses_the_others_certificate_for_the_same_reasons() {
         (
             &["expired-leaf: {}", "missing-crl: {of the other}"],
             "crl-unavailable",
+        ),
+        // The intermediate would be on the root's list, which is the one that is missing.
+        (
+            &["revoked-intermediate: {}", "missing-crl: {of the other}"],
+            "crl-unavailable",
+        ),
+        (
+            &["not-yet-valid-intermediate: {}", "expired-leaf: {}"],
+            "certificate-not-yet-valid",
         ),
     ];
     for (faults, expected) in table {

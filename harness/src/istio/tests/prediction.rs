@@ -11,7 +11,7 @@ use crate::fault::Conditions;
 use crate::istio::{Prediction, Topology, predict};
 use crate::pki::{RootName, Validity, WorkloadCredentials};
 
-/// A call in short: `from to[ kind][ tcp][ alpn=a,b][ subset=s]`, where `to` is `ns/service:port` or `pod/ns/workload:port`.
+/// A call in short: `from to[ kind][ tcp| server-first][ alpn=a,b][ subset=s]`, where `to` is `ns/service:port` or `pod/ns/workload:port`.
 fn call(text: &str) -> Call {
     let mut words = text.split(' ');
     let from = workload(words.next().unwrap());
@@ -36,6 +36,7 @@ fn call(text: &str) -> Call {
     for word in words {
         match (word, word.split_once('=')) {
             ("tcp", _) => call.payload = Payload::Tcp,
+            ("server-first", _) => call.payload = Payload::ServerFirst,
             ("raw-plaintext", _) => call.kind = CallKind::RawPlaintext,
             ("raw-tls", _) => call.kind = CallKind::RawTls,
             ("raw-mtls", _) => call.kind = CallKind::RawMtls,
@@ -66,6 +67,7 @@ fn what_arrives_meets_the_servers_mode() {
     const NO_CERT: &str = "no-client-certificate by server";
     const NO_CHAIN: &str = "no-filter-chain by server";
     const MISFIT: &str = "protocol-mismatch by server";
+    const STALL: &str = "server-first-stall";
     // The call, then STRICT, PERMISSIVE, DISABLE.
     let cases = [
         ("shop/web payments/api:80", ["mtls", "mtls", "plaintext"]),
@@ -77,6 +79,29 @@ fn what_arrives_meets_the_servers_mode() {
         (
             "shop/web payments/api-headless:9100",
             ["mtls", "mtls", "plaintext"],
+        ),
+        // Declared TCP, it is taken through at once where nothing is inspected; whoever speaks TLS speaks first.
+        (
+            "shop/web payments/api:90 server-first",
+            ["mtls", "mtls", "plaintext"],
+        ),
+        ("shop/web payments/api:80 server-first", [STALL, STALL, STALL]),
+        ("shop/web payments/api:70 server-first", [STALL, STALL, STALL]),
+        (
+            "shop/web pod/payments/api:9100 server-first",
+            ["mtls", "mtls", "plaintext"],
+        ),
+        (
+            "legacy/old payments/api:90 server-first",
+            [STALL, STALL, "plaintext"],
+        ),
+        (
+            "shop/web payments/api:90 raw-plaintext server-first",
+            [STALL, STALL, "plaintext"],
+        ),
+        (
+            "shop/web payments/api:90 raw-mtls server-first",
+            ["mtls", "mtls", TO_PLAIN],
         ),
         ("legacy/old payments/api:80", [STRICT, "plaintext", "plaintext"]),
         ("legacy/old payments/api:90", [STRICT, "plaintext", "plaintext"]),

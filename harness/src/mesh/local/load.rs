@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::CALL_TIMEOUT;
+use super::{CALL_TIMEOUT, GREETING_TIMEOUT};
 use crate::call::{Call, Connections, Payload};
 use crate::mesh::{MeshError, Requests, Tally};
 use crate::probe::DialError;
@@ -36,7 +36,10 @@ impl Way {
             authority: &self.authority,
             nonce,
             payload,
-            timeout: CALL_TIMEOUT,
+            timeout: match payload {
+                Payload::ServerFirst => GREETING_TIMEOUT,
+                Payload::Http | Payload::Tcp => CALL_TIMEOUT,
+            },
         }
     }
 }
@@ -52,7 +55,15 @@ pub(super) struct Load {
 struct Lane {
     call: Call,
     way: watch::Sender<Way>,
-    tallies: watch::Receiver<Vec<Tally>>,
+    counted: watch::Receiver<Counted>,
+}
+
+/// What became of the requests of one call so far.
+#[derive(Debug)]
+struct Counted {
+    tallies: Vec<Tally>,
+    /// The last state in which each caller began a request and saw its end.
+    seen: Vec<Option<usize>>,
 }
 
 /// What is being done to the mesh.
@@ -74,20 +85,24 @@ impl Load {
         let mut callers = JoinSet::new();
         let lanes = calls.into_iter().enumerate().map(|(number, (call, way))| {
             let way = watch::Sender::new(way);
-            let (tallies, read) = watch::channel(vec![Tally::default()]);
-            let tallies = Arc::new(tallies);
-            for caller in 0..at_a_time(connections) {
+            let callers_of_call = at_a_time(connections);
+            let (counted, read) = watch::channel(Counted {
+                tallies: vec![Tally::default()],
+                seen: vec![None; callers_of_call],
+            });
+            let counted = Arc::new(counted);
+            for caller in 0..callers_of_call {
                 callers.spawn(requests(
-                    format!("load-{number}-{caller}"),
+                    (format!("load-{number}-{caller}"), caller),
                     way.subscribe(),
-                    Arc::clone(&tallies),
+                    Arc::clone(&counted),
                     now.subscribe(),
                 ));
             }
             Lane {
                 call,
                 way,
-                tallies: read,
+                counted: read,
             }
         });
         let lanes = lanes.collect();
@@ -111,18 +126,21 @@ impl Load {
         Ok(())
     }
 
-    /// Waits until enough requests of every call began and ended in the state that is in force.
+    /// Waits until enough requests of every call began and ended in the state that is in force, and every request that
+    /// began before it has ended.
     pub(super) async fn enough(&mut self) -> Result<(), MeshError> {
         let state = self.now.borrow().state;
         let lanes = &mut self.lanes;
         let all = async {
             for lane in lanes {
-                let enough = |tallies: &Vec<Tally>| {
-                    let tally = tallies.get(state);
-                    tally.is_some_and(|tally| tally.in_force.made >= ENOUGH)
+                let enough = |counted: &Counted| {
+                    let tally = counted.tallies.get(state);
+                    // Each caller waits for its own request to end.
+                    counted.seen.iter().all(|seen| *seen == Some(state))
+                        && tally.is_some_and(|tally| tally.in_force.made >= ENOUGH)
                 };
                 // An error is of callers that have gone; the other branch says why.
-                if lane.tallies.wait_for(enough).await.is_err() {
+                if lane.counted.wait_for(enough).await.is_err() {
                     std::future::pending::<()>().await;
                 }
             }
@@ -145,7 +163,7 @@ impl Load {
         }
         let states = self.now.borrow().state + 1;
         let lanes = self.lanes.into_iter().map(|lane| {
-            let mut tallies = lane.tallies.borrow().clone();
+            let mut tallies = lane.counted.borrow().tallies.clone();
             tallies.resize_with(states, Tally::default);
             (lane.call, tallies)
         });
@@ -164,12 +182,11 @@ const fn at_a_time(connections: Connections) -> usize {
 
 /// Makes one request after the other until the load is over.
 async fn requests(
-    name: String,
+    (name, caller_number): (String, usize),
     way: watch::Receiver<Way>,
-    tallies: Arc<watch::Sender<Vec<Tally>>>,
+    counted: Arc<watch::Sender<Counted>>,
     now: watch::Receiver<Now>,
 ) -> Result<(), DialError> {
-    let mut rid_of_the_old = None;
     for number in 0_u64.. {
         let began = *now.borrow();
         if began.over {
@@ -178,11 +195,13 @@ async fn requests(
         let (nonce, to) = (format!("{name}-{number}"), way.borrow().clone());
         let caller = dial::plaintext(&to.dial(Payload::Http, &nonce)).await?;
         let ended = *now.borrow();
-        let is_rid = rid_of_the_old == Some(ended.state);
-        tallies.send_modify(|tallies| group(tallies, began, ended, is_rid).count(caller));
-        if held_throughout(began, ended) {
-            rid_of_the_old = Some(ended.state);
-        }
+        counted.send_modify(|counted| {
+            let is_rid = counted.seen[caller_number] == Some(ended.state);
+            group(&mut counted.tallies, began, ended, is_rid).count(caller);
+            if held_throughout(began, ended) {
+                counted.seen[caller_number] = Some(ended.state);
+            }
+        });
     }
     Ok(())
 }

@@ -51,6 +51,10 @@ use resources::Pin;
 /// How long a caller waits for its answer. Refusals come within milliseconds; only silence takes this long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long one waits for a server to speak first. A greeting comes within milliseconds; where a proxy waits for the client
+/// to speak none ever comes, and the proxy tells of it.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The control plane's socket in the run directory.
 const CONTROL_SOCKET: &str = "xds";
 
@@ -317,7 +321,7 @@ impl Mesh for LocalMesh {
         self.pods.left().await;
         expiry::awaited(authority, &desired.conditions.credentials).await?;
         if let Some(marks) = marks {
-            let owed = Owed::of(&[], desired.connections, &desired.topology);
+            let owed = Owed::of(&[], desired.connections, &desired.topology, |_| true);
             quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
         }
         self.desired = Some(desired);
@@ -358,7 +362,8 @@ impl Mesh for LocalMesh {
         }
         let tallies = load.end().await?;
         if let Some(desired) = &self.desired {
-            let owed = Owed::of(&tallies, connections, &desired.topology);
+            let was_there = |pod: &PodName| self.pods.running(pod).is_some_and(|it| marks.are_of(it));
+            let owed = Owed::of(&tallies, connections, &desired.topology, was_there);
             quiet::wait(self.pods.sidecars_mut(), marks, &owed).await?;
         }
         Ok(tallies.into_iter().map(|(_, tallies)| tallies).collect())
@@ -393,6 +398,15 @@ impl Mesh for LocalMesh {
 
     async fn down(&mut self) {
         self.pods.stop(&self.control).await;
+    }
+}
+
+impl Drop for LocalMesh {
+    /// An interrupt or an error ends all proxies at once; each is then waited for, and most are gone by then.
+    fn drop(&mut self) {
+        for (_, sidecar) in self.pods.sidecars_mut() {
+            sidecar.kill(&self.control);
+        }
     }
 }
 
@@ -472,7 +486,7 @@ fn alpn_of_a_sidecar(call: &Call) -> Vec<String> {
     }
     let protocols: &[&str] = match call.payload {
         Payload::Http => &["istio-http/1.1", "istio", "http/1.1"],
-        Payload::Tcp => &["istio"],
+        Payload::Tcp | Payload::ServerFirst => &["istio"],
     };
     protocols.iter().map(|&protocol| protocol.to_owned()).collect()
 }

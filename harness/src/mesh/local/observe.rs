@@ -15,6 +15,8 @@ use crate::probe::evidence::{Caller, Connect, ProxyEvidence};
 use super::sidecar::Sidecar;
 
 const LISTENER: &str = "listener.0.0.0.0_15006.";
+/// Counts connections that their client closed while a listener filter still waited for its first bytes.
+const INSPECTED_TO_THE_END: &str = ".downstream_listener_filter_remote_close";
 
 /// How long evidence is waited for after the caller has its result. Logs are flushed every millisecond.
 const EVIDENCE_DEADLINE: Duration = Duration::from_secs(15);
@@ -282,6 +284,7 @@ fn missing(
     }
     if let Some(client) = client
         && client.outbound.is_empty()
+        && client.count(INSPECTED_TO_THE_END) == 0
     {
         return Some("the client sidecar's access log line".to_owned());
     }
@@ -306,9 +309,16 @@ fn missing(
     (accepted < sent && !grace_is_over).then(|| "the server sidecar to accept".to_owned())
 }
 
-/// Inbound connections the listener took, with or without a chain for them.
+/// Inbound connections the listener took, with or without a chain for them, or none yet.
 pub(super) fn accepted(stats: &BTreeMap<String, i64>) -> i64 {
-    of_listener(stats, "downstream_cx_total") + of_listener(stats, "no_filter_chain_match")
+    [
+        "downstream_cx_total",
+        "no_filter_chain_match",
+        &INSPECTED_TO_THE_END[1..],
+    ]
+    .into_iter()
+    .map(|counter| of_listener(stats, counter))
+    .sum()
 }
 
 /// Inbound connections that are open.

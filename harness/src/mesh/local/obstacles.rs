@@ -46,6 +46,10 @@ impl Obstacles {
             }
             detours.insert(workload.clone(), of_workload);
         }
+        for workload in &conditions.killed {
+            let of_workload = detours.entry(workload.clone()).or_default();
+            of_workload.entry(None).or_insert(NOWHERE.into());
+        }
         Ok(detours)
     }
 

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use semver::Version;
 use tokio::task::JoinSet;
 
-use crate::call::{Connections, PodName};
+use crate::call::{Connections, Payload, PodName};
 use crate::envoy::binary::{EnvoyBinary, Store};
 use crate::envoy::config::{self, IstioLogs};
 use crate::envoy::xds::ControlPlane;
@@ -22,7 +22,7 @@ use crate::probe::evidence::Caller;
 
 use super::application::{ApplicationServer, Seen, Speaks};
 use super::observe::{self, Before, Ends, Gathered};
-use super::places::{Places, PodPort};
+use super::places::{Places, PodPort, candidates};
 use super::resources::{self, Pin, front_names, pod_ports};
 use super::sidecar::Sidecar;
 
@@ -32,6 +32,8 @@ struct Pod {
     made_from: Workload,
     /// The secrets it got; to be without one it has to be new.
     supply: Supply,
+    /// How often it was restarted until it came.
+    restarts: u32,
     applications: BTreeMap<u16, ApplicationServer>,
     sidecar: Option<Sidecar>,
 }
@@ -76,6 +78,7 @@ impl Pods {
             .topology
             .workloads
             .values()
+            .filter(|workload| !desired.conditions.killed.contains(&workload.name))
             .flat_map(|workload| {
                 (0..workload.replicas).map(move |ordinal| (workload.name.pod(ordinal), workload))
             })
@@ -88,6 +91,7 @@ impl Pods {
                     .get(*name)
                     .is_none_or(|workload| **workload != pod.made_from)
                     || supply(&desired.conditions, name).lacks_of(pod.supply)
+                    || restarts(&desired.conditions, name) != pod.restarts
             })
             .map(|(name, _)| name.clone())
             .collect();
@@ -112,6 +116,7 @@ impl Pods {
             let pod = Pod {
                 made_from,
                 supply: supply(&desired.conditions, &name),
+                restarts: restarts(&desired.conditions, &name),
                 applications: BTreeMap::new(),
                 sidecar,
             };
@@ -172,7 +177,7 @@ impl Pods {
     async fn start_applications(&mut self, desired: &Desired) -> Result<(), MeshError> {
         for (name, pod) in &mut self.pods {
             for port in pod_ports(desired, &name.workload) {
-                let speaks = speaks(&desired.topology, name, port);
+                let speaks = speaks(desired, name, port);
                 let running = pod.applications.get(&port);
                 if !pod.made_from.listens_on(port) || running.is_some_and(|it| it.speaks() == speaks) {
                     continue;
@@ -445,8 +450,21 @@ fn supply(conditions: &Conditions, pod: &PodName) -> Supply {
     held.map_or(Supply::FULL, |held| held.supply)
 }
 
-/// What the application behind a pod port speaks. HTTP says what is inside; `tcp` says nothing about it.
-fn speaks(topology: &Topology, pod: &PodName, port: u16) -> Speaks {
+/// How often a pod was restarted.
+fn restarts(conditions: &Conditions, pod: &PodName) -> u32 {
+    conditions.restarts.get(pod).copied().unwrap_or_default()
+}
+
+/// What the application behind a pod port speaks. HTTP says what is inside; `tcp` says nothing about it. Whether it speaks
+/// first no object says: those who call it know.
+fn speaks(desired: &Desired, pod: &PodName, port: u16) -> Speaks {
+    let topology = &*desired.topology;
+    let server_first = desired.calls.iter().any(|call| {
+        call.payload == Payload::ServerFirst && candidates(topology, call).contains(&(pod.clone(), port))
+    });
+    if server_first {
+        return Speaks::ServerFirst;
+    }
     match topology.declared_class(&pod.workload, port) {
         Some(ListenerClass::Http) => Speaks::Http,
         Some(ListenerClass::Tcp | ListenerClass::Auto) | None => Speaks::Either,

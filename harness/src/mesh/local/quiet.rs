@@ -21,6 +21,13 @@ const LOOK_AGAIN: Duration = Duration::from_micros(500);
 /// How every sidecar stood before many calls, by its number.
 pub(super) struct Marks(BTreeMap<usize, Mark>);
 
+impl Marks {
+    /// Whether this sidecar was marked.
+    pub(super) fn are_of(&self, sidecar: &Sidecar) -> bool {
+        self.0.contains_key(&sidecar.number)
+    }
+}
+
 /// What one sidecar had counted and logged.
 struct Mark {
     stats: BTreeMap<String, i64>,
@@ -41,11 +48,13 @@ pub(super) struct Owed<'a> {
 }
 
 impl<'a> Owed<'a> {
-    /// What is owed after the requests of these tallies.
+    /// What is owed after the requests of these tallies. `was_there` says of which pods the sidecar that is there now was
+    /// there when they began: another one logged nothing of what its predecessor took in.
     pub(super) fn of(
         tallies: &'a [(Call, Vec<Tally>)],
         connections: Connections,
         topology: &Topology,
+        was_there: impl Fn(&PodName) -> bool,
     ) -> Self {
         let mut owed = Self {
             connections,
@@ -59,7 +68,7 @@ impl<'a> Owed<'a> {
             *owed.sent.entry(&call.from).or_default() += made;
             let mut servers = candidates(topology, call).into_iter();
             if connections == Connections::Reuse
-                && servers.all(|(pod, _)| topology.has_sidecar(&pod.workload))
+                && servers.all(|(pod, _)| topology.has_sidecar(&pod.workload) && was_there(&pod))
             {
                 owed.taken_in += made - failed;
             }

@@ -1,5 +1,6 @@
 //! Nothing was refused in TLS: TCP failed, time ran out, or a proxy still waits for its secret.
 
+use crate::call::Payload;
 use crate::outcome::{Outcome, OutcomeId, Side};
 use crate::probe::evidence::{Connect, Ended, ProxyEvidence};
 
@@ -49,6 +50,18 @@ pub(super) fn connection_refused(facts: &Facts<'_>) -> Option<Outcome> {
         Connect::Unreachable => Some(Outcome::refused(OutcomeId::NoRoute, Side::Client)),
         Connect::Connected | Connect::TimedOut => None,
     }
+}
+
+/// The caller waited for a server that speaks first, and a proxy on the way waited for the caller: it had taken the
+/// connection in and was still inspecting its first bytes, of which there were none, when the caller hung up.
+pub(super) fn server_first_stall(facts: &Facts<'_>) -> Option<Outcome> {
+    let caller = &facts.evidence.caller;
+    let waited = caller.connect == Connect::Connected && caller.ended == Some(Ended::TimedOut);
+    let inspected = [&facts.client, &facts.server]
+        .iter()
+        .any(|end| end.moved("downstream_listener_filter_remote_close"));
+    let stalled = facts.evidence.payload == Payload::ServerFirst && waited && inspected;
+    (stalled && facts.evidence.application.is_none()).then(|| Outcome::of(OutcomeId::ServerFirstStall))
 }
 
 /// Time ran out. A proxy's access log does not tell a dropped SYN from a silent TLS port; its connection debug log, a

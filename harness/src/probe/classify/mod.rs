@@ -10,8 +10,7 @@
 //!   empty for such refusals, or are shared by TLS and plaintext.
 //! - What does not decide becomes `unknown` with its candidates, never a guess.
 //!
-//! Two outcomes of the vocabulary are never given here: `misrouted` needs to know which port was meant, and
-//! `server-first-stall` a protocol in which the server speaks first.
+//! One outcome of the vocabulary is never given here: `misrouted` needs to know which port was meant.
 
 mod alert;
 mod answered;
@@ -53,6 +52,7 @@ const RULES: &[Rule] = &[
     ("no-healthy-upstream", answered::no_healthy_upstream),
     ("no-route", answered::no_route),
     ("connection-refused", below_tls::connection_refused),
+    ("server-first-stall", below_tls::server_first_stall),
     ("timed-out", below_tls::timed_out),
     ("connection-reset", below_tls::connection_reset),
 ];

@@ -26,7 +26,11 @@ const LONGEST_ANSWER: usize = 2 * 1024;
 #[derive(Debug)]
 pub(super) enum Question {
     Request(Request<Empty<Bytes>>),
-    Line(String),
+    /// A line; said once the peer has greeted, where it speaks first.
+    Line {
+        line: String,
+        greeted: bool,
+    },
 }
 
 /// What has come back so far; survives a timeout in the midst of the answer.
@@ -57,8 +61,11 @@ pub fn request_id(nonce: &str) -> String {
 
 impl Question {
     pub(super) fn of(dial: &Dial<'_>) -> Result<Self, DialError> {
-        if dial.payload == Payload::Tcp {
-            return Ok(Self::Line(format!("meshproof {}\n", dial.nonce)));
+        if dial.payload != Payload::Http {
+            return Ok(Self::Line {
+                line: format!("meshproof {}\n", dial.nonce),
+                greeted: dial.payload == Payload::ServerFirst,
+            });
         }
         Request::get(format!("/meshproof/{}", dial.nonce))
             .header(HOST, dial.authority)
@@ -87,7 +94,7 @@ impl Answer {
                     from_application,
                 });
             }
-            None if dial.payload == Payload::Tcp && !body.is_empty() => {
+            None if dial.payload != Payload::Http && !body.is_empty() => {
                 caller.tcp = Some(body.trim_end_matches(['\r', '\n']).to_owned());
             }
             None => {}
@@ -102,25 +109,29 @@ where
 {
     match question {
         Question::Request(request) => ask_http(stream, request, answer).await,
-        Question::Line(line) => Some(ask_line(stream, &line, answer).await),
+        Question::Line { line, greeted } => Some(ask_line(stream, &line, greeted, answer).await),
     }
 }
 
-async fn ask_line<S>(stream: S, line: &str, answer: &mut Answer) -> S
+async fn ask_line<S>(stream: S, line: &str, greeted: bool, answer: &mut Answer) -> S
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = BufReader::new(stream);
+    if greeted && !read_line(&mut stream, &mut Vec::new()).await {
+        return stream.into_inner();
+    }
     let sent = stream.write_all(line.as_bytes()).await.and(stream.flush().await);
     if sent.is_ok() {
-        let read = (&mut stream)
-            .take(LONGEST_ANSWER as u64)
-            .read_until(b'\n', &mut answer.bytes)
-            .await;
-        answer.complete =
-            read.is_ok() && (answer.bytes.ends_with(b"\n") || answer.bytes.len() == LONGEST_ANSWER);
+        answer.complete = read_line(&mut stream, &mut answer.bytes).await;
     }
     stream.into_inner()
+}
+
+/// Reads a line, or as much of one as is kept; whether it came.
+async fn read_line<S: AsyncRead + Unpin>(stream: &mut BufReader<S>, line: &mut Vec<u8>) -> bool {
+    let read = stream.take(LONGEST_ANSWER as u64).read_until(b'\n', line).await;
+    read.is_ok() && (line.ends_with(b"\n") || line.len() == LONGEST_ANSWER)
 }
 
 async fn ask_http<S>(stream: S, request: Request<Empty<Bytes>>, answer: &mut Answer) -> Option<S>

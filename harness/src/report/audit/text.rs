@@ -154,11 +154,12 @@ fn push_finding(text: &mut String, finding: &Finding, report: &Report) {
         };
         let _ = writeln!(
             text,
-            "        {verdict} on real proxies: {} at {}, {} at {} (cargo xtask scenario --file {})",
+            "        {verdict} on real proxies: {} at {}, {} at {} ({} scenario --file {})",
             it.now,
             report.current,
             it.then,
             report.target,
+            crate::invocation::command(),
             it.scenario.display()
         );
     }

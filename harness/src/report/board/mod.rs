@@ -133,6 +133,15 @@ impl<'a> Setting<'a> {
         }
     }
 
+    /// What stands at the head of its column: each thing in a line.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.side.map(str::to_owned).into_iter().collect();
+        lines.push(self.tier.to_string());
+        lines.extend(self.pair().split(", ").map(str::to_owned));
+        lines
+    }
+
     /// The releases that differ from what the scenario says: `client 1.28.0, server 1.31.0`; `as written` for none.
     #[must_use]
     pub fn pair(&self) -> String {

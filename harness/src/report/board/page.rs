@@ -1,12 +1,14 @@
 //! A board as one page of HTML that needs nothing beside it: no script to be read, no network.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 
 use super::evidence::{End, ends};
 use super::picture::{Picture, picture};
 use super::{Board, Cell, Row, Setting};
 use crate::outcome::{Outcome, OutcomeId};
-use crate::report::comparison::{Agreement, Comparison};
+use crate::report::comparison::{Agreement, ComparedCall, Comparison};
 use crate::report::text::{expected, undecided};
 use crate::scenario::verdict::{CallResult, PhaseResult, ScenarioResult, Verdict};
 
@@ -21,10 +23,16 @@ pub struct PageError(#[from] askama::Error);
 /// Never with what a board holds.
 pub fn page(board: &Board<'_>, comparison: Option<&Comparison>) -> Result<String, PageError> {
     let stories = board.rows.iter().map(|row| Story::of(board, row));
+    let reasons: BTreeSet<&str> = board
+        .cells()
+        .filter_map(|(_, cell)| cell.result.reason.as_deref())
+        .collect();
     let page = Page {
         board,
         comparison,
+        differences: comparison.map(differences).unwrap_or_default(),
         stories: stories.collect(),
+        reasons: reasons.into_iter().collect(),
         held: board.count(Verdict::Held),
         falsified: board.count(Verdict::Falsified),
         not_run: board.count(Verdict::NotRun),
@@ -48,10 +56,51 @@ pub(super) fn tone(outcome: Option<&Outcome>) -> &'static str {
 struct Page<'a> {
     board: &'a Board<'a>,
     comparison: Option<&'a Comparison>,
+    differences: [Difference<'a>; 2],
     stories: Vec<Story<'a>>,
+    /// Why cells were not run, each once.
+    reasons: Vec<&'a str>,
     held: usize,
     falsified: usize,
     not_run: usize,
+}
+
+impl Page<'_> {
+    /// Where a reason stands in the list below the matrix, counted from 1.
+    fn number_of(&self, reason: &str) -> usize {
+        self.reasons
+            .iter()
+            .position(|it| *it == reason)
+            .map_or(0, |index| index + 1)
+    }
+}
+
+/// Calls of two runs that differ in one way.
+#[derive(Default)]
+struct Difference<'a> {
+    what: &'static str,
+    /// Whether it is shown without being asked for.
+    open: bool,
+    rows: Vec<&'a ComparedCall>,
+}
+
+fn differences(comparison: &Comparison) -> [Difference<'_>; 2] {
+    let rows = |agreement| {
+        let rows = comparison.rows.iter();
+        rows.filter(|row| row.agreement == agreement).collect()
+    };
+    [
+        Difference {
+            what: "Calls that ended differently",
+            open: true,
+            rows: rows(Agreement::Different),
+        },
+        Difference {
+            what: "Calls that only one run made",
+            open: false,
+            rows: rows(Agreement::OneSided),
+        },
+    ]
 }
 
 /// A scenario, and each thing that its runs showed.

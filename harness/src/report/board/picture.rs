@@ -86,7 +86,7 @@ pub(super) fn picture(phase: &PhaseResult, components: &[Component]) -> Option<P
     let policies: Vec<Label> = policies
         .map(|(index, policy)| Label {
             y: below + (index + 1) * LINE,
-            text: policy.clone(),
+            text: format!("policy: {policy}"),
         })
         .collect();
     (!calls.is_empty()).then(|| Picture {
@@ -144,7 +144,7 @@ fn line(call: &CallResult, port: &str, to: usize) -> Line {
     let expected = expected(&call.expected);
     let text = match &call.observed {
         Some(observed) if call.expected.holds_for(observed) => format!("{port}  {observed}, as expected"),
-        Some(observed) => format!("{port}  {observed}, expected {expected}"),
+        Some(observed) => format!("\u{2717} {port}  {observed}, expected {expected}"),
         None => format!("{port}  not made, expected {expected}"),
     };
     Line {

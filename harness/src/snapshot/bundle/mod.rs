@@ -49,9 +49,10 @@ pub enum BundleError {
     },
     /// The file is something else.
     #[error(
-        "{} is no bundle: {why}. `cargo xtask snapshot` writes bundles, `istioctl bug-report` writes archives; name \
+        "{} is no bundle: {why}. `{} snapshot` writes bundles, `istioctl bug-report` writes archives; name \
          manifests with -f",
-        path.display()
+        path.display(),
+        crate::invocation::command()
     )]
     Other {
         /// The file.

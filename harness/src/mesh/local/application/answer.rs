@@ -25,6 +25,9 @@ pub(super) const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: 
 /// What a port that speaks lines answers to anything else.
 pub(super) const NOT_UNDERSTOOD: &str = "error: not understood\n";
 
+/// What a port that speaks first says to whoever connects.
+pub(super) const GREETING: &str = "meshproof is ready\n";
+
 /// Who answers: the parts of an answer that do not depend on the question.
 #[derive(Debug)]
 pub(super) struct Responder {

@@ -5,12 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::answer::{BAD_REQUEST, NOT_UNDERSTOOD, Responder, refuse};
+use super::answer::{BAD_REQUEST, GREETING, NOT_UNDERSTOOD, Responder, refuse};
 use super::first_bytes::FirstBytes;
 use super::seen::{Record, Seen};
 use crate::call::PodName;
@@ -26,13 +26,15 @@ pub enum Speaks {
     Http,
     /// One line answered by one line: anything else is answered by an error line and a close.
     Line,
-    /// Both, told apart by the first bytes: anything else is answered by 400 and a close.
+    /// As `Line`, after a line of its own to whoever connects.
+    ServerFirst,
+    /// HTTP and lines, told apart by the first bytes: anything else is answered by 400 and a close.
     Either,
 }
 
 /// The application behind one pod port: a server on a loopback port that answers with what it saw.
 ///
-/// It never speaks first. HTTP requests are answered by 200 and the JSON object `{"workload", "port", "path",
+/// It speaks first where that is what it speaks, else never. HTTP requests are answered by 200 and the JSON object `{"workload", "port", "path",
 /// "peer", "forwardedClientCert"}`, a line `meshproof <nonce>` by `meshproof <namespace>/<workload>-<ordinal> <nonce>`.
 /// TLS is not spoken: a ClientHello that arrives here is evidence that nobody terminated it.
 ///
@@ -166,18 +168,22 @@ async fn serve(
     responder: &Responder,
     speaks: Speaks,
 ) -> io::Result<()> {
+    if speaks == Speaks::ServerFirst {
+        stream.write_all(GREETING.as_bytes()).await?;
+    }
     let Some(first) = FirstBytes::of(&mut stream).await? else {
         return Ok(());
     };
     let understood = matches!(
         (first.saw, speaks),
-        (Bytes::Http, Speaks::Http | Speaks::Either) | (Bytes::Line, Speaks::Line | Speaks::Either)
+        (Bytes::Http, Speaks::Http | Speaks::Either)
+            | (Bytes::Line, Speaks::Line | Speaks::ServerFirst | Speaks::Either)
     );
     if !understood {
         responder.record.not_understood(first.saw, first.nonce());
         let answer = match speaks {
             Speaks::Http | Speaks::Either => BAD_REQUEST,
-            Speaks::Line => NOT_UNDERSTOOD,
+            Speaks::Line | Speaks::ServerFirst => NOT_UNDERSTOOD,
         };
         let (reader, writer) = stream.into_split();
         return refuse(answer, reader, writer).await;

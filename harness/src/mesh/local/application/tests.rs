@@ -70,9 +70,13 @@ async fn a_request_is_answered_with_what_was_seen_of_it() {
 
 #[tokio::test]
 async fn a_line_is_answered_by_workload_and_nonce() {
-    for speaks in [Speaks::Line, Speaks::Either] {
+    for (speaks, payload) in [
+        (Speaks::Line, Payload::Tcp),
+        (Speaks::Either, Payload::Tcp),
+        (Speaks::ServerFirst, Payload::ServerFirst),
+    ] {
         let application = start(speaks).await;
-        let caller = plaintext(&dial(&application, Payload::Tcp)).await.unwrap();
+        let caller = plaintext(&dial(&application, payload)).await.unwrap();
         assert_eq!(caller.tcp.as_deref(), Some("meshproof payments/payment-0 n1"));
         assert_eq!(caller.ended, None);
         assert_eq!(application.drain(), [saw(Bytes::Line, 1, Some("n1"))]);

@@ -122,3 +122,43 @@ fn a_reset_is_only_called_so_when_all_evidence_is_in() {
     evidence.incomplete = s("listener log of payments/api");
     assert_eq!(classify(&evidence).id, Id::Unknown);
 }
+
+#[test]
+fn a_stall_is_named_by_the_proxy_that_waited_and_by_nothing_less() {
+    let waited = || Caller {
+        ended: Some(Ended::TimedOut),
+        ..Caller::default()
+    };
+    let inspecting = |listener: &str| ProxyEvidence {
+        stats: [(
+            format!("listener.{listener}.downstream_listener_filter_remote_close"),
+            1,
+        )]
+        .into(),
+        ..ProxyEvidence::default()
+    };
+    let of = |client, server| Evidence {
+        payload: Payload::ServerFirst,
+        ..app_call(waited(), client, server)
+    };
+    let (ours, theirs) = (inspecting("127.0.0.1_4711"), inspecting("0.0.0.0_15006"));
+    for evidence in [
+        of(Some(ours), Some(ProxyEvidence::default())),
+        of(Some(ProxyEvidence::default()), Some(theirs.clone())),
+        of(None, Some(theirs.clone())),
+    ] {
+        assert_decided(&evidence, Id::ServerFirstStall, None);
+    }
+    let nobody_waited = of(None, Some(ProxyEvidence::default()));
+    let arrived = Evidence {
+        application: Some(Application::default()),
+        ..of(None, Some(theirs.clone()))
+    };
+    let client_first = Evidence {
+        payload: Payload::Tcp,
+        ..of(None, Some(theirs))
+    };
+    for evidence in [nobody_waited, arrived, client_first] {
+        assert_ne!(classify(&evidence).id, Id::ServerFirstStall, "{evidence:?}");
+    }
+}

@@ -8,11 +8,14 @@ mod cluster;
 mod colour;
 mod compare;
 mod diagnose;
+mod dist;
 mod exit;
 mod explore;
 mod guardrails;
 mod interrupt;
 mod logs;
+mod manual;
+mod matrix;
 mod mesh_input;
 mod output;
 mod predict;
@@ -20,6 +23,7 @@ mod preflight;
 mod release;
 mod releases;
 mod report;
+mod root;
 mod scenario;
 mod setup;
 mod snapshot;
@@ -30,11 +34,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use meshproof::invocation;
 use tracing_subscriber::EnvFilter;
+
+pub use root::Catalogue;
 
 /// Reproduces, predicts and prevents Istio mTLS failures.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = exit::HELP)]
+#[command(name = "meshproof", version, after_help = exit::HELP, arg_required_else_help = true)]
 struct Xtask {
     #[command(subcommand)]
     command: Command,
@@ -58,6 +65,8 @@ enum Command {
     Compare(compare::Compare),
     /// Merge shards and runs into reports
     Report(report::Report),
+    /// Show what is run where and with which releases, split it, and run parts of it
+    Matrix(matrix::Matrix),
     /// Run every scenario as a test
     Suite(suite::Suite),
     /// Hold predictions against real proxies in random small meshes
@@ -80,10 +89,25 @@ enum Command {
     Bench(bench::Bench),
     /// Remove what killed runs left behind
     Clean(clean::Clean),
+    /// Build what a release consists of
+    Dist(dist::Dist),
+    /// Write completions for a shell
+    Completions(manual::Completions),
+    /// Write manual pages
+    Man(manual::Man),
 }
 
-fn main() -> ExitCode {
-    let logs = EnvFilter::try_from_env("MESHPROOF_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+/// Runs the command line that this process was called with. `carried` is what the binary brings with it, for use outside
+/// of a checkout.
+#[must_use]
+pub fn main(carried: Option<Catalogue>) -> ExitCode {
+    invocation::set_command(called(carried.is_some()));
+    if let Some(catalogue) = carried {
+        root::carry(catalogue);
+    }
+    // The Kubernetes client logs the errors that it returns, and every attempt to reach a server that is away.
+    let default = || EnvFilter::new("warn,kube_client=off");
+    let logs = EnvFilter::try_from_env("MESHPROOF_LOG").unwrap_or_else(|_| default());
     tracing_subscriber::fmt()
         .with_env_filter(logs)
         .with_writer(std::io::stderr)
@@ -98,6 +122,7 @@ fn main() -> ExitCode {
         Command::Claims(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Matrix(command) => command.run(),
         Command::Suite(command) => command.run(),
         Command::Explore(command) => command.run(),
         Command::Logs(command) => command.run(),
@@ -109,23 +134,39 @@ fn main() -> ExitCode {
         Command::Setup(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Clean(command) => command.run(),
+        Command::Dist(command) => command.run(Xtask::command()),
+        Command::Completions(command) => command.run(Xtask::command()),
+        Command::Man(command) => command.run(Xtask::command()),
     };
     exit::code(result)
 }
 
-/// The command line. Usage is told as the program was called: kubectl runs what is named `kubectl-meshproof`.
-fn parse() -> Xtask {
+/// What was typed to call this: kubectl runs what is named `kubectl-meshproof`.
+fn called(by_itself: bool) -> &'static str {
     let called = std::env::args_os().next();
-    let called = called
-        .as_ref()
-        .and_then(|it| Path::new(it).file_name())
-        .and_then(|it| it.to_str());
-    let name = match called {
+    let called = called.as_ref().and_then(|it| Path::new(it).file_name());
+    match called.and_then(|it| it.to_str()) {
         Some("kubectl-meshproof") => "kubectl meshproof",
-        Some("meshproof") => "meshproof",
+        _ if by_itself => "meshproof",
         _ => "cargo xtask",
-    };
-    let mut command = Xtask::command().bin_name(name);
+    }
+}
+
+fn parse() -> Xtask {
+    let name = invocation::command();
+    let mut command = named(Xtask::command(), name).bin_name(name);
     let matches = command.get_matches_mut();
     Xtask::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+/// With examples as they are typed here.
+fn named(command: clap::Command, name: &str) -> clap::Command {
+    let examples = command
+        .get_after_help()
+        .map(|it| it.to_string().replace("cargo xtask", name));
+    let command = match examples {
+        Some(examples) => command.after_help(examples),
+        None => command,
+    };
+    command.mut_subcommands(|it| named(it, name))
 }
