@@ -83,6 +83,9 @@ pub struct Check {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Whether this is a case in which the runbook leads astray.
+    #[serde(skip)]
+    pub misled: bool,
 }
 
 impl Check {
@@ -94,6 +97,7 @@ impl Check {
             looked_at: Vec::new(),
             found: Vec::new(),
             hint: None,
+            misled: false,
         }
     }
 
@@ -121,6 +125,7 @@ impl Check {
         } else {
             self.found.push(found);
         }
+        self.misled |= self.status >= Status::Warning;
     }
 
     pub(super) fn look_at(&mut self, what: impl Into<String>) {
@@ -128,6 +133,11 @@ impl Check {
         if !self.looked_at.contains(&what) {
             self.looked_at.push(what);
         }
+    }
+
+    /// The runbook says something else about just this.
+    pub(super) fn correct_runbook(&mut self) {
+        self.misled = true;
     }
 
     pub(super) fn hint(&mut self, hint: impl Into<String>) {

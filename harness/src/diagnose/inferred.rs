@@ -21,8 +21,10 @@ use crate::pki::{
 pub(super) struct Inferred {
     /// By pod.
     pods: BTreeMap<PodName, Held>,
-    /// Every authority at the top of a chain or in a bundle.
-    roots: BTreeMap<RootName, Validity>,
+    /// What most of them trust.
+    usual: Vec<RootName>,
+    /// A mesh in which all is well with whoever was not seen.
+    rest: Conditions,
 }
 
 /// What one proxy holds and takes.
@@ -41,21 +43,42 @@ impl Inferred {
             .filter_map(|(pod, proxy)| Some((pod, &**proxy.config.seen()?)))
             .collect();
         let known = Known::of(&seen, now);
-        let pods = seen
-            .iter()
-            .filter_map(|(pod, config)| {
-                let identity = topology.identity(&pod.workload)?;
-                Some(((*pod).clone(), known.held(config, &identity)))
-            })
-            .collect();
+        let identified = |pod: &PodName| topology.identity(&pod.workload);
+        let held = |(pod, config): &(&PodName, &ProxyConfig)| {
+            Some(((*pod).clone(), known.held(config, &identified(pod)?)))
+        };
+        let mut pods: BTreeMap<PodName, Held> = seen.iter().filter_map(held).collect();
+        let usual = usual_bundle(&seen);
+        for (pod, config) in &seen {
+            let Some(held) = pods.get_mut(*pod) else { continue };
+            // Of what has not arrived, nothing but that is wrong.
+            if config.secrets.chain.is_empty() {
+                held.credentials.issuer = issuer(&usual);
+            }
+            if config.secrets.roots.is_empty() {
+                held.credentials.bundle.clone_from(&usual);
+            }
+        }
         let roots = known.roots.iter().map(|root| {
             let copies = known.roots.iter().filter(|it| it.is_of_authority(root));
             (name(root), worst(copies.map(|it| validity(it, now))))
         });
-        Self {
-            pods,
-            roots: roots.collect(),
-        }
+        let well = |workload: &WorkloadName| {
+            let credentials = WorkloadCredentials {
+                issuer: issuer(&usual),
+                bundle: usual.clone(),
+                ..WorkloadCredentials::healthy(topology.identity(workload)?)
+            };
+            Some((workload.clone(), credentials))
+        };
+        let rest = Conditions {
+            credentials: Credentials {
+                roots: roots.collect(),
+                workloads: topology.workloads.keys().filter_map(well).collect(),
+            },
+            ..Conditions::default()
+        };
+        Self { pods, usual, rest }
     }
 
     /// The pods of a workload that were seen, those that differ from each other in what counts.
@@ -74,13 +97,7 @@ impl Inferred {
 
     /// The state of the mesh in which these pods stand for their workloads; of others, their first.
     pub(super) fn conditions(&self, pods: &[&PodName]) -> Conditions {
-        let mut conditions = Conditions {
-            credentials: Credentials {
-                roots: self.roots.clone(),
-                workloads: BTreeMap::new(),
-            },
-            ..Conditions::default()
-        };
+        let mut conditions = self.rest.clone();
         let first = self.pods.iter().rev();
         let chosen = pods.iter().filter_map(|pod| self.pods.get_key_value(*pod));
         for (pod, held) in first.chain(chosen) {
@@ -95,19 +112,27 @@ impl Inferred {
     }
 
     /// What most proxies trust: what a proxy that trusts something else should.
-    pub(super) fn usual_bundle(&self) -> Option<Vec<RootName>> {
-        let mut counts: Vec<(&Vec<RootName>, usize)> = Vec::new();
-        for held in self.pods.values() {
-            let bundle = &held.credentials.bundle;
-            match counts.iter_mut().find(|(it, _)| *it == bundle) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((bundle, 1)),
-            }
-        }
-        // Of equally many the longer one: in a rotation it is the newer.
-        let most = counts.iter().max_by_key(|(bundle, count)| (*count, bundle.len()));
-        most.map(|(bundle, _)| (*bundle).clone())
+    pub(super) fn usual_bundle(&self) -> &[RootName] {
+        &self.usual
     }
+}
+
+fn usual_bundle(seen: &[(&PodName, &ProxyConfig)]) -> Vec<RootName> {
+    let mut counts: BTreeMap<Vec<RootName>, usize> = BTreeMap::new();
+    for (_, config) in seen.iter().filter(|(_, it)| !it.secrets.roots.is_empty()) {
+        let bundle: Vec<RootName> = config.secrets.roots.iter().map(name).collect();
+        *counts.entry(bundle).or_default() += 1;
+    }
+    // Of equally many the longer one: in a rotation it is the newer.
+    let most = counts
+        .into_iter()
+        .max_by_key(|(bundle, count)| (*count, bundle.len()));
+    most.map_or_else(|| vec![RootName::default()], |(bundle, _)| bundle)
+}
+
+/// Who issues the certificates of a mesh that trusts this; in a rotation the newer root is the last.
+fn issuer(bundle: &[RootName]) -> RootName {
+    bundle.last().cloned().unwrap_or_default()
 }
 
 /// Certificates that were seen anywhere.
@@ -171,13 +196,17 @@ impl<'a> Known<'a> {
         credentials.leaf = validity(leaf, self.now);
         credentials.key = leaf.key.unwrap_or(LeafKey::EcdsaP256);
         credentials.usage = leaf.usage;
-        credentials.revoked = self
-            .revoked
-            .contains(&(leaf.issuer.as_str(), leaf.serial.as_str()));
+        credentials.revoked = self.has_revoked(leaf);
         let path = self.path(leaf, chain);
         credentials.issuer = path.root.map_or_else(|| unknown(&path), name);
         credentials.serves_intermediate = path.is_served;
+        credentials.intermediate_is_revoked = path.between.iter().any(|it| self.has_revoked(it));
         credentials.intermediate = worst(path.between.iter().map(|it| validity(it, self.now)));
+    }
+
+    fn has_revoked(&self, certificate: &Certificate) -> bool {
+        let it = (certificate.issuer.as_str(), certificate.serial.as_str());
+        self.revoked.contains(&it)
     }
 
     /// From the leaf up, as far as what was seen leads.

@@ -7,14 +7,21 @@
 //! certificates that proxies really hold ([`crate::istio::predict()`]), what the logs of both ends tell ([`crate::logs`]), and,
 //! where there is an agent, a call of its own. What is responsible is found by leaving it out ([`Cause`]).
 
+mod agree;
+mod cause;
 mod change;
 mod check;
 mod checks;
+mod court;
+mod ends;
 mod inferred;
 mod observed;
+mod presumed;
 mod remedy;
+mod state;
 mod subject;
 mod told;
+mod trial;
 mod verdict;
 
 use jiff::Timestamp;
@@ -27,11 +34,11 @@ use crate::logs::{Patterns, PatternsError};
 use crate::outcome::Outcome;
 use crate::snapshot::{Mixed, Snapshot};
 use checks::View;
+use court::Court;
 use inferred::Inferred;
 use told::Told;
-use verdict::Court;
 
-pub use change::Cause;
+pub use cause::Cause;
 pub use check::{Category, Check, Status, Step};
 pub use checks::steps;
 pub use observed::{Limited, Observed, ProxyConfig, ProxySeen, Secrets, Shown, UnreadableDump};

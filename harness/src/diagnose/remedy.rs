@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::change::{Cause, Change};
+use super::cause::Cause;
+use super::change::Change;
+use super::ends;
 use crate::call::Call;
 use crate::istio::Topology;
 use crate::outcome::OutcomeId;
@@ -141,11 +143,8 @@ impl Remedies {
 
 /// The workload that is called.
 fn called(call: &Call, topology: &Topology) -> Option<ObjectRef> {
-    let pod = call
-        .endpoint
-        .clone()
-        .or_else(|| topology.reached(&call.to).first().map(|(pod, _)| pod.clone()))?;
-    Some(topology.workloads.get(&pod.workload)?.object.clone())
+    let servers = ends::servers(topology, call);
+    Some(topology.workloads.get(servers.first()?)?.object.clone())
 }
 
 fn words(object: Option<&ObjectRef>, call: &Call, change: Option<&Change>) -> BTreeMap<&'static str, String> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::verdict::{Court, Verdict};
+use super::court::Court;
+use super::ends;
+use super::verdict::Verdict;
 use crate::call::{Call, CallKind, Destination, Payload, WorkloadName};
 use crate::istio::Topology;
 use crate::istio::matrix::{CallShape, predict_ports};
@@ -55,12 +57,8 @@ impl Subject {
             return all.filter(|it| self.is_about(it)).cloned().collect();
         };
         let mut found = vec![call.from.clone()];
-        for (pod, _) in topology.reached(&call.to) {
-            let is_it = call.endpoint.as_ref().is_none_or(|it| *it == pod);
-            if is_it && !found.contains(&pod.workload) {
-                found.push(pod.workload);
-            }
-        }
+        let servers = ends::servers(topology, call).into_iter();
+        found.extend(servers.filter(|it| *it != call.from));
         found
     }
 

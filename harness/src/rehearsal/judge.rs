@@ -9,6 +9,7 @@ use crate::call::WorkloadName;
 use crate::diagnose::{Confidence, Verdict};
 use crate::mesh::Desired;
 use crate::outcome::{Outcome, OutcomeId};
+use crate::snapshot::Object;
 
 /// How good a diagnosis is; the worse the later.
 #[derive(Clone, Copy, Debug, strum::Display, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -51,7 +52,7 @@ pub struct Judged {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Broken {
     objects: BTreeSet<String>,
-    /// Whether an authority is, of which every workload's certificate is.
+    /// Whether an authority is, a root or an intermediate.
     authority: bool,
 }
 
@@ -72,19 +73,37 @@ impl Broken {
             .snapshot
             .objects()
             .filter(|(name, _)| now.snapshot.get(name).is_none());
-        objects.extend(gone.map(|(name, _)| name.to_string()));
+        for (name, stored) in gone {
+            objects.insert(name.to_string());
+            // Nobody can point at what is gone: those that it was about are what is left of it.
+            if let Object::PeerAuthentication(policy) = &stored.object {
+                let selector = policy.spec.selector.clone().unwrap_or_default();
+                let all = now.topology.workloads.values();
+                let selected = all.filter(|it| {
+                    name.namespace.as_ref() == Some(&it.name.namespace) && selector.matches(&it.labels)
+                });
+                objects.extend(selected.map(|it| it.object.to_string()));
+            }
+        }
         let (before, after) = (&start.conditions, &now.conditions);
         let is_different = |workload: &&WorkloadName| {
             before.credentials.workloads.get(*workload) != after.credentials.workloads.get(*workload)
                 || before.tls_limits.get(*workload) != after.tls_limits.get(*workload)
                 || before.obstacles.get(*workload) != after.obstacles.get(*workload)
+                || is_left_behind(now, workload)
         };
         let workloads = now.topology.workloads.iter();
         let different = workloads.filter(|(name, _)| is_different(name));
         objects.extend(different.map(|(_, it)| it.object.to_string()));
+        let authorities = |desired: &Desired| {
+            let held = desired.conditions.credentials.workloads.values();
+            held.map(|it| (it.intermediate, it.intermediate_is_revoked))
+                .collect::<Vec<_>>()
+        };
         Self {
             objects,
-            authority: before.credentials.roots != after.credentials.roots,
+            authority: before.credentials.roots != after.credentials.roots
+                || authorities(start) != authorities(now),
         }
     }
 
@@ -94,6 +113,16 @@ impl Broken {
             |it: &String| self.objects.contains(it) || (self.authority && it.starts_with("Secret/"));
         (self.objects.is_empty() && !self.authority) || blamed.iter().any(is_there)
     }
+}
+
+/// Whether a workload lacks a root that another one trusts: all others may have changed, and it is the one that did not.
+fn is_left_behind(now: &Desired, workload: &WorkloadName) -> bool {
+    let held = &now.conditions.credentials.workloads;
+    let Some(own) = held.get(workload) else {
+        return false;
+    };
+    let mut known = held.values().flat_map(|it| &it.bundle);
+    known.any(|root| !own.bundle.contains(root))
 }
 
 impl Diagnosed {

@@ -1,14 +1,17 @@
 //! A diagnosis for people and machines, in the manner of `linkerd check`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use crate::claims::{Claim, Ledger, LedgerError};
-use crate::diagnose::{Category, Check, Diagnosis, Status, Verdict, steps};
+use crate::diagnose::{Category, Check, Diagnosis, Status, Verdict};
 
 /// How many findings of a step are shown before the others are counted.
 const SHOWN: usize = 5;
+/// How many characters of a sentence are shown.
+const LONGEST: usize = 300;
 
 /// The diagnosis for people: one line a step by category, what was found below those that are not well, then verdicts.
 ///
@@ -49,30 +52,6 @@ pub fn diagnosis_json(diagnosis: &Diagnosis) -> Result<Value, LedgerError> {
     }))
 }
 
-/// The table of all steps, as Markdown.
-///
-/// # Errors
-/// When the built-in ledger cannot be read, which its test excludes.
-pub fn diagnosis_steps() -> Result<String, LedgerError> {
-    let ledger = Ledger::embedded()?;
-    let mut text = String::new();
-    for step in steps() {
-        let _ = writeln!(text, "### {}\n", step.id);
-        let _ = writeln!(text, "{}.\n", sentence(step.title));
-        let _ = writeln!(text, "- looks at: {}", step.looks_at);
-        let _ = writeln!(text, "- means: {}", step.means);
-        for claim in corrections(step.corrected_by, ledger) {
-            let _ = writeln!(
-                text,
-                "- the runbook ({}): *{}* {}",
-                claim.id, claim.claim, claim.instead
-            );
-        }
-        text.push('\n');
-    }
-    Ok(text.trim_end().to_owned())
-}
-
 fn push_check(text: &mut String, check: &Check, ledger: &Ledger) {
     let (mark, is_well) = match check.status {
         Status::Ok => ("√", true),
@@ -84,22 +63,26 @@ fn push_check(text: &mut String, check: &Check, ledger: &Ledger) {
     let first = check.found.first().map_or("", String::as_str);
     if is_well {
         let _ = writeln!(text, "{mark} {}: {first}", check.step.title);
-        return;
+    } else {
+        let _ = writeln!(text, "{mark} {}", check.step.title);
+        push_found(text, check);
     }
-    let _ = writeln!(text, "{mark} {}", check.step.title);
+    if check.misled {
+        for claim in corrections(check.step.corrected_by, ledger) {
+            let _ = writeln!(text, "    runbook ({}): {}", claim.id, claim.instead.trim());
+        }
+    }
+}
+
+fn push_found(text: &mut String, check: &Check) {
     for found in check.found.iter().take(SHOWN) {
-        let _ = writeln!(text, "    {found}");
+        let _ = writeln!(text, "    {}", shortened(found));
     }
     if check.found.len() > SHOWN {
         let _ = writeln!(text, "    and {} more", check.found.len() - SHOWN);
     }
     if let Some(hint) = &check.hint {
         let _ = writeln!(text, "    hint: {hint}");
-    }
-    if check.status >= Status::Warning {
-        for claim in corrections(check.step.corrected_by, ledger) {
-            let _ = writeln!(text, "    runbook ({}): {}", claim.id, claim.instead);
-        }
     }
 }
 
@@ -119,13 +102,15 @@ fn push_verdict(text: &mut String, verdict: &Verdict) {
     }
     for (index, it) in verdict.responsible.iter().enumerate() {
         let label = if index == 0 { "responsible" } else { "" };
-        let then = match it.then {
-            Some(then) => format!("; without that the call is {then}"),
-            None => String::new(),
+        let then = match (it.then, it.together) {
+            (Some(then), true) => format!("; with all of these set right the call is {then}"),
+            (Some(then), false) => format!("; without that the call is {then}"),
+            (None, _) => String::new(),
         };
         let _ = writeln!(text, "  {label:12} {} ({}){then}", it.object, it.cause.text());
     }
     for (index, it) in verdict.evidence.iter().enumerate() {
+        let it = shortened(it);
         let _ = writeln!(text, "  {:12} {it}", if index == 0 { "because" } else { "" });
     }
     if let Some(remedy) = &verdict.remedy {
@@ -140,10 +125,9 @@ fn push_verdict(text: &mut String, verdict: &Verdict) {
                 if index == 0 { "rollback" } else { "" }
             );
         }
-        let safe = if remedy.safe { "; --apply does it" } else { "" };
         let _ = writeln!(
             text,
-            "  proven       {} of cargo xtask scenario {}{safe}",
+            "  proven       {} of cargo xtask scenario {}",
             remedy.proven.phase, remedy.proven.scenario
         );
     }
@@ -168,30 +152,15 @@ fn check_json(check: &Check, ledger: &Ledger) -> Value {
 }
 
 /// The claims of the runbook that are corrected; what is so needs no correction.
-fn corrections<'l>(ids: &'l [&str], ledger: &'l Ledger) -> impl Iterator<Item = &'l Claim> {
+pub(super) fn corrections<'l>(ids: &'l [&str], ledger: &'l Ledger) -> impl Iterator<Item = &'l Claim> {
     let claims = ids.iter().filter_map(|id| ledger.get(id));
     claims.filter(|it| it.verdict != crate::claims::Verdict::True)
 }
 
-fn sentence(title: &str) -> String {
-    let mut letters = title.chars();
-    match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_step_names_claims_that_the_ledger_has() {
-        let ledger = Ledger::embedded().unwrap();
-        for step in steps() {
-            for id in step.corrected_by {
-                assert!(ledger.get(id).is_some(), "{} names {id}", step.id);
-            }
-        }
+/// A sentence that quotes a line of a log, without what is past reading at a glance; the JSON has all of it.
+fn shortened(sentence: &str) -> Cow<'_, str> {
+    match sentence.char_indices().nth(LONGEST) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &sentence[..end])),
+        None => Cow::Borrowed(sentence),
     }
 }

@@ -108,6 +108,8 @@ pub(super) fn roots(step: &'static Step, view: &View<'_>) -> Check {
     let mut bundles: BTreeMap<Vec<String>, Vec<&str>> = BTreeMap::new();
     for (_, proxy) in view.proxies() {
         let Some(config) = proxy.config.seen() else {
+            let why = proxy.config.missing().unwrap_or_default();
+            check.tell(Status::CannotTell, format!("{}: {why}", proxy.pod));
             continue;
         };
         check.look_at(proxy.pod.clone());

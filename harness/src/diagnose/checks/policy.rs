@@ -3,6 +3,7 @@
 use super::View;
 use crate::call::WorkloadName;
 use crate::diagnose::check::{Category, Check, Status, Step};
+use crate::diagnose::ends;
 use crate::istio::Service;
 use crate::istio::policy::{ClientTls, MtlsMode};
 
@@ -37,6 +38,12 @@ pub(super) static OBJECTS: Step = Step {
 pub(super) fn mode(step: &'static Step, view: &View<'_>) -> Check {
     let mut check = Check::of(step);
     for (workload, port) in called(view) {
+        if view
+            .call
+            .is_some_and(|it| it.from.namespace != workload.namespace)
+        {
+            check.correct_runbook();
+        }
         let Some(inbound) = view.topology.inbound(&workload, port) else {
             check.tell(
                 Status::Ok,
@@ -75,6 +82,7 @@ pub(super) fn rules(step: &'static Step, view: &View<'_>) -> Check {
     };
     if !view.topology.has_sidecar(&call.from) {
         let why = format!("{} has no sidecar: it reads no DestinationRule", call.from);
+        check.correct_runbook();
         return check.not_applicable(why);
     }
     let subset = call.subset.as_deref();
@@ -143,16 +151,15 @@ fn of_namespace(mut check: Check, view: &View<'_>) -> Check {
 /// The workloads that are called, and their ports.
 fn called(view: &View<'_>) -> Vec<(WorkloadName, u16)> {
     if let Some(call) = view.call {
-        let reached = view.topology.reached(&call.to).into_iter();
-        let is_it = |pod: &crate::call::PodName| call.endpoint.as_ref().is_none_or(|it| it == pod);
-        let mut found: Vec<(WorkloadName, u16)> = Vec::new();
-        for (pod, port) in reached.filter(|(pod, _)| is_it(pod)) {
-            let it = (pod.workload, port);
-            if !found.contains(&it) {
-                found.push(it);
-            }
-        }
-        return found;
+        return ends::answering(view.topology, call)
+            .into_iter()
+            .map(|(pod, port)| (pod.workload, port))
+            .fold(Vec::new(), |mut found, it| {
+                if !found.contains(&it) {
+                    found.push(it);
+                }
+                found
+            });
     }
     let services = view.topology.services.values();
     let of = |service: &Service| {

@@ -91,8 +91,8 @@ impl ProxyConfig {
 
     fn bootstrap(&mut self, section: &Value) {
         let node = section.pointer("/bootstrap/node");
-        let text = |pointer: &str| node?.pointer(pointer)?.as_str().map(str::to_owned);
-        self.istio = text("/metadata/ISTIO_VERSION");
+        let istio = node.and_then(|it| it.pointer("/metadata/ISTIO_VERSION")?.as_str());
+        self.istio = istio.map(str::to_owned);
         let version = node.and_then(|it| it.pointer("/user_agent_build_version/version"));
         let number = |field: &str| version?.get(field)?.as_u64();
         if let (Some(major), Some(minor)) = (number("major_number"), number("minor_number")) {
