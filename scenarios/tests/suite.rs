@@ -20,8 +20,7 @@ use meshproof::recognition::recognise;
 use meshproof::report::Text;
 use meshproof::scenario::verdict::{CallResult, Cause, LoadResult, PhaseResult, ScenarioResult, Verdict};
 use meshproof::scenario::{
-    Catalogue, Causes, Expectation, Options, Phase, Scenario, execute, expects_a_refusal, runnable,
-    workspace_root,
+    Catalogue, Causes, Expectation, Options, Phase, Scenario, execute, runnable, workspace_root,
 };
 use meshproof::symptom::Symptoms;
 use meshproof::visibility::Visibility;
@@ -234,7 +233,7 @@ fn is_told_by_logs(result: &ScenarioResult) -> Result<(), String> {
 fn notices_missing_causes(scenario: &Scenario, result: &ScenarioResult) -> Result<(), String> {
     let phases = scenario.file.spec.phases.iter().zip(&result.phases);
     for (written, phase) in phases {
-        if loses_its_causes(written) && !notices(phase) {
+        if loses_its_causes(written, phase) && !notices(phase) {
             return Err(format!(
                 "phase {} does not notice that its causes are left out",
                 phase.name
@@ -265,16 +264,19 @@ fn notices(phase: &PhaseResult) -> bool {
         || phase.loads.iter().any(missing_loss)
 }
 
-/// Whether [`Causes::LeftOut`] leaves out anything of a phase that expects a refusal or a lost request.
-fn loses_its_causes(phase: &Phase) -> bool {
+/// Whether [`Causes::LeftOut`] left out anything of a phase that expects a refusal or a lost request of the releases it
+/// ran with.
+fn loses_its_causes(written: &Phase, phase: &PhaseResult) -> bool {
     let done = [
-        phase.delete.len(),
-        phase.manifests.len(),
-        phase.apply.len(),
-        phase.inject.len(),
-        phase.rotate.iter().flatten().count(),
+        written.delete.len(),
+        written.manifests.len(),
+        written.apply.len(),
+        written.inject.len(),
+        written.rotate.iter().flatten().count(),
     ];
-    expects_a_refusal(phase) && done.iter().any(|done| *done > 0)
+    let refused = phase.calls.iter().any(is_refusal);
+    let lost = phase.loads.iter().any(|load| load.expected.least() > 0);
+    (refused || lost) && done.iter().any(|done| *done > 0)
 }
 
 fn notices_wrong_expectation(result: &ScenarioResult, location: &str) -> Result<(), String> {

@@ -27,7 +27,7 @@ pub enum ClusterError {
     #[error("no release of Istio to install: name one with --istio")]
     NoRelease,
     /// There is no such release.
-    #[error("there is no Istio {release}{}; `releases` lists them", nearest.as_ref().map(|it| format!(" (the nearest is {it})")).unwrap_or_default())]
+    #[error("there is no Istio {release}{}; `{meshproof} releases` lists them", nearest.as_ref().map(|it| format!(" (the nearest is {it})")).unwrap_or_default(), meshproof = crate::invocation::command())]
     UnknownRelease {
         /// As given.
         release: Version,

@@ -58,9 +58,17 @@ pub(super) struct Folder {
 }
 
 /// Held while a command works on a cluster.
+///
+/// Closing the file would not do: a child that another thread is just starting holds the file open too, until it calls
+/// exec.
 #[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Cannot fail for a lock that is held; and the file is closed next.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Folder {
@@ -119,7 +127,7 @@ impl Folder {
         let path = self.path.with_extension("lock");
         let file = File::create(&path).map_err(|source| failed("write", &path, source))?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
+            Ok(()) => Ok(Lock(file)),
             Err(std::fs::TryLockError::WouldBlock) => Err(ClusterError::Busy {
                 name: self.name.clone(),
             }),

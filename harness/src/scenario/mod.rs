@@ -44,5 +44,6 @@ pub use reproduction::{Reproduction, ReproductionError};
 pub use run::{Options, RunError, execute, not_run, predict_only, reproduce, run, runnable};
 pub use schema::{SCHEMA_FILE, json_schema, json_schema_text};
 pub use skeleton::{SkeletonError, skeleton, write_skeleton};
-pub use state::{Causes, State, StateError, expects_a_refusal};
+use state::expects_a_refusal;
+pub use state::{Causes, State, StateError};
 pub use under_load::{LoadedCall, PlannedLoad};

@@ -276,7 +276,6 @@ impl State {
 }
 
 /// Whether a phase expects a call not to be delivered, or requests to fail.
-#[must_use]
-pub fn expects_a_refusal(phase: &Phase) -> bool {
+pub(super) fn expects_a_refusal(phase: &Phase) -> bool {
     phase.expect.iter().any(Expectation::expects_failure)
 }
