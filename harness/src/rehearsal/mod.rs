@@ -1,7 +1,7 @@
 //! Diagnosis, scored: the local mesh is broken as a scenario says, and diagnosed from what a cluster would show of it.
 //!
 //! What is diagnosed ([`crate::diagnose::Case`]) has no place for a fault, an expectation, or our own instruments: objects
-//! and running pods ([`shown::cluster`]), each proxy's own configuration dump, and the lines that Istio would have it log,
+//! and running pods as an API server would show them, each proxy's own configuration dump, and the lines that Istio would have it log,
 //! as installed with access logs turned on. What the scenario broke is held against the verdict afterwards.
 
 mod judge;
