@@ -25,7 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "istio",
         &["call", "fault", "outcome", "pki", "reference", "snapshot"],
     ),
-    ("audit", &["call", "fault", "istio", "outcome", "snapshot"]),
+    ("audit", &["call", "fault", "istio", "outcome", "pki", "snapshot"]),
     (
         "cluster",
         &["invocation", "istio", "kubernetes", "pki", "snapshot"],
@@ -79,6 +79,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("claims", &["reference", "scenario"]),
     ("matrix", &["istio", "mesh", "reference", "scenario", "snapshot"]),
+    ("logs", &["invocation", "outcome"]),
+    (
+        "diagnose",
+        &[
+            "audit", "call", "fault", "istio", "logs", "outcome", "pki", "snapshot",
+        ],
+    ),
     ("symptom", &["call", "outcome", "probe"]),
     (
         "report",
@@ -86,6 +93,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "audit",
             "call",
             "claims",
+            "diagnose",
             "envoy",
             "fault",
             "invocation",
@@ -128,7 +136,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
-    ("logs", &["invocation", "outcome"]),
     (
         "chaos",
         &[
@@ -144,6 +151,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "probe",
             "scenario",
             "visibility",
+        ],
+    ),
+    (
+        "rehearsal",
+        &[
+            "call", "diagnose", "istio", "mesh", "outcome", "probe", "scenario", "snapshot",
         ],
     ),
     ("recognition", &["logs", "mesh", "outcome", "probe", "scenario"]),
@@ -184,6 +197,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "what is observed does not depend on what is predicted, broken, or expected",
     ),
     ("mesh", &["scenario"], "a mesh answers calls and has no opinion"),
+    (
+        "diagnose",
+        &["claims", "mesh", "probe", "scenario"],
+        "a diagnosis rests on what a cluster shows; what was broken is held against it",
+    ),
     (
         "logs",
         &["mesh", "probe", "scenario"],

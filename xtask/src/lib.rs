@@ -7,6 +7,7 @@ mod clean;
 mod cluster;
 mod colour;
 mod compare;
+mod diagnose;
 mod dist;
 mod exit;
 mod explore;
@@ -54,6 +55,8 @@ enum Command {
     Predict(predict::Predict),
     /// Say what of a mesh is broken now, and what an upgrade will break
     Preflight(preflight::Preflight),
+    /// Say why a call fails, who is responsible, and what helps
+    Diagnose(diagnose::Diagnose),
     /// Save a cluster or manifests as one redacted bundle, or one call of them as a scenario
     Snapshot(snapshot::Snapshot),
     /// Run what bears on the claims of two documents, and tell what is so
@@ -114,6 +117,7 @@ pub fn main(carried: Option<Catalogue>) -> ExitCode {
         Command::Scenario(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Preflight(command) => command.run(),
+        Command::Diagnose(command) => command.run(),
         Command::Snapshot(command) => command.run(),
         Command::Claims(command) => command.run(),
         Command::Compare(command) => command.run(),

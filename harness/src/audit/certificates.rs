@@ -1,12 +1,13 @@
 //! The public certificates and revocation lists in the input.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
 use super::installation::is_root;
+use crate::pki::{self, Pem};
 use crate::snapshot::{Object, ObjectRef, Snapshot, Stored};
 
 /// One certificate, and where it was found.
@@ -17,18 +18,7 @@ pub(super) struct Certificate<'a> {
     /// The entry of the ConfigMap or Secret.
     pub(super) key: String,
     pub(super) role: Role,
-    pub(super) subject: String,
-    pub(super) issuer: String,
-    pub(super) not_before: Timestamp,
-    pub(super) not_after: Timestamp,
-    pub(super) is_authority: bool,
-    /// Whether its key usage lets it sign certificates; absent extension: yes.
-    pub(super) signs_certificates: bool,
-    /// Whether its key usage lets it sign handshakes; absent extension: yes.
-    pub(super) signs_handshakes: bool,
-    /// Whether its key is of an elliptic curve other than P-256.
-    pub(super) is_beyond_p256: bool,
-    der: Vec<u8>,
+    certificate: pki::Certificate,
 }
 
 /// What a certificate is for.
@@ -44,7 +34,7 @@ pub(super) enum Role {
     Leaf,
 }
 
-/// A revocation list.
+/// A revocation list, and where it was found.
 #[derive(Clone, Debug)]
 pub(super) struct RevocationList<'a> {
     pub(super) object: &'a ObjectRef,
@@ -120,84 +110,31 @@ impl<'a> Certificates<'a> {
     }
 
     fn add(&mut self, object: &'a ObjectRef, stored: &'a Stored, key: &str, text: &[u8], role: Role) {
-        for block in x509_parser::pem::Pem::iter_from_buffer(text) {
-            let Ok(block) = block else {
-                self.malformed.push((object, stored, key.to_owned()));
-                continue;
-            };
-            let read = match block.label.as_str() {
-                "X509 CRL" => self.add_list(object, stored, &block.contents),
-                "CERTIFICATE" => {
-                    Certificate::read(object, stored, key, block.contents, role).map(|it| self.all.push(it))
-                }
-                _ => Some(()),
-            };
-            if read.is_none() {
-                self.malformed.push((object, stored, key.to_owned()));
-            }
-        }
-    }
-
-    fn add_list(&mut self, object: &'a ObjectRef, stored: &'a Stored, der: &[u8]) -> Option<()> {
-        let (_, list) = CertificateRevocationList::from_der(der).ok()?;
-        self.lists.push(RevocationList {
-            object,
-            stored,
-            issuer: list.issuer().to_string(),
-            next_update: list
-                .next_update()
-                .and_then(|it| Timestamp::from_second(it.timestamp()).ok()),
-        });
-        Some(())
+        let read = Pem::read(text);
+        self.all
+            .extend(read.certificates.into_iter().map(|certificate| Certificate {
+                object,
+                stored,
+                key: key.to_owned(),
+                role,
+                certificate,
+            }));
+        self.lists
+            .extend(read.lists.into_iter().map(|list| RevocationList {
+                object,
+                stored,
+                issuer: list.issuer,
+                next_update: list.next_update,
+            }));
+        let malformed = (0..read.malformed).map(|_| (object, stored, key.to_owned()));
+        self.malformed.extend(malformed);
     }
 }
 
-impl<'a> Certificate<'a> {
-    fn read(object: &'a ObjectRef, stored: &'a Stored, key: &str, der: Vec<u8>, role: Role) -> Option<Self> {
-        let (_, parsed) = X509Certificate::from_der(&der).ok()?;
-        let usage = parsed.key_usage().ok()?.map(|it| it.value);
-        let time = |at: x509_parser::time::ASN1Time| Timestamp::from_second(at.timestamp()).ok();
-        let key_parameters = parsed.public_key().algorithm.parameters.as_ref();
-        let curve = key_parameters
-            .and_then(|it| it.as_oid().ok())
-            .map(|it| it.to_id_string());
-        Some(Self {
-            object,
-            stored,
-            key: key.to_owned(),
-            role,
-            subject: parsed.subject().to_string(),
-            issuer: parsed.issuer().to_string(),
-            not_before: time(parsed.validity().not_before)?,
-            not_after: time(parsed.validity().not_after)?,
-            is_authority: parsed.is_ca(),
-            signs_certificates: usage.is_none_or(|it| it.key_cert_sign()),
-            signs_handshakes: usage.is_none_or(|it| it.digital_signature()),
-            // prime256v1 (RFC 5480, 2.1.1.1).
-            is_beyond_p256: curve.is_some_and(|it| it != "1.2.840.10045.3.1.7"),
-            der,
-        })
-    }
-
+impl Certificate<'_> {
     /// Whether it is the same certificate, wherever it was found.
     pub(super) fn is(&self, other: &Certificate<'_>) -> bool {
-        self.der == other.der
-    }
-
-    /// Whether it is the certificate of these bytes.
-    pub(super) fn is_der(&self, der: &[u8]) -> bool {
-        self.der == der
-    }
-
-    /// Whether its signature is by another's key.
-    pub(super) fn is_signed_by(&self, other: &Certificate<'_>) -> bool {
-        let (Ok((_, own)), Ok((_, signer))) = (
-            X509Certificate::from_der(&self.der),
-            X509Certificate::from_der(&other.der),
-        ) else {
-            return false;
-        };
-        own.issuer() == signer.subject() && own.verify_signature(Some(signer.public_key())).is_ok()
+        self.certificate == other.certificate
     }
 
     /// How messages call it.
@@ -206,6 +143,14 @@ impl<'a> Certificate<'a> {
             true => format!("a certificate in {}", self.key),
             false => format!("{} in {}", self.subject, self.key),
         }
+    }
+}
+
+impl Deref for Certificate<'_> {
+    type Target = pki::Certificate;
+
+    fn deref(&self) -> &pki::Certificate {
+        &self.certificate
     }
 }
 

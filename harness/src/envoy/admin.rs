@@ -131,6 +131,11 @@ impl Admin {
         })
     }
 
+    /// What is in force, as Envoy answers: private keys are `[redacted]`.
+    pub(crate) async fn configuration(&self) -> Result<String, AdminError> {
+        self.get("/config_dump").await
+    }
+
     /// Everything that is in force, endpoints included.
     #[cfg(test)]
     pub(crate) async fn config_dump(&self) -> Result<Value, AdminError> {

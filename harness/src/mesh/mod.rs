@@ -23,7 +23,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use crate::call::{Call, Connections};
+use crate::call::{Call, Connections, PodName};
 use crate::envoy::binary::{Overrides, Progress, Provenance, Silent};
 use crate::fault::Conditions;
 use crate::istio::Topology;
@@ -231,6 +231,14 @@ pub trait Mesh: Send {
     /// What Istio would have had the proxies at both ends of the last call log of it, where the settings ask for that.
     fn logs_of_call(&mut self) -> Vec<ProxyLogs> {
         Vec::new()
+    }
+
+    /// What each proxy has in force, as Envoy's `/config_dump` tells it: what a cluster shows too. Private keys are redacted.
+    ///
+    /// # Errors
+    /// When a proxy does not answer.
+    async fn config_dumps(&mut self) -> Result<Vec<(PodName, String)>, MeshError> {
+        Ok(Vec::new())
     }
 
     /// Brings the mesh through `states`, one after the other, each in force before the next, while every call of `load`

@@ -2,6 +2,7 @@
 //! ([`Authority`]).
 
 mod authority;
+mod certificate;
 mod credentials;
 mod issuer;
 mod key_pair;
@@ -11,6 +12,7 @@ mod private_key;
 mod revocation;
 
 pub use authority::{Authority, Issued, PkiError, PluggedIn};
+pub use certificate::{Certificate, Pem, RevocationList};
 pub use credentials::{
     Credentials, LeafKey, LeafUsage, Revocation, RootName, Supply, Validity, WorkloadCredentials,
 };

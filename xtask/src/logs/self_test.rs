@@ -2,20 +2,17 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use meshproof::logs::Patterns;
 use meshproof::mesh::{Settings, Tier};
 use meshproof::recognition::{Shown, Table, recognise};
 use meshproof::scenario::verdict::Verdict;
-use meshproof::scenario::{Catalogue, Scenario};
 use meshproof::visibility::{AccessLogs, Visibility};
 use serde_json::json;
 
 use super::Output;
 use crate::exit::{BadInput, Exit};
 use crate::output::outln;
-use crate::root::root;
-use crate::scenario::{find, mistakes, silently};
+use crate::scenario::{chosen, silently};
 
 /// How long a scenario may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -56,21 +53,6 @@ pub(super) fn run(names: &[String], output: Output) -> anyhow::Result<Exit> {
     } else {
         Exit::Falsified
     })
-}
-
-fn chosen(names: &[String]) -> anyhow::Result<Vec<Scenario>> {
-    let root = root()?;
-    let catalogue = Catalogue::load(&root)
-        .with_context(|| format!("cannot read {}", root.join("scenarios").display()))?;
-    if names.is_empty() {
-        if !catalogue.mistakes.is_empty() {
-            return Err(mistakes(&catalogue.mistakes).into());
-        }
-        return Ok(catalogue.scenarios);
-    }
-    let found: Result<Vec<Scenario>, BadInput> =
-        names.iter().map(|name| find(&catalogue, name).cloned()).collect();
-    Ok(found?)
 }
 
 fn as_json(table: &Table, not_run: &[(&str, &str)]) -> serde_json::Value {

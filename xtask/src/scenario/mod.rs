@@ -193,6 +193,21 @@ impl Scenario {
     }
 }
 
+/// The scenarios of these names; all of the catalogue where there are none.
+pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<meshproof::scenario::Scenario>> {
+    let root = root()?;
+    let catalogue = Catalogue::load(&root)
+        .with_context(|| format!("cannot read {}", root.join("scenarios").display()))?;
+    if names.is_empty() {
+        if !catalogue.mistakes.is_empty() {
+            return Err(mistakes(&catalogue.mistakes).into());
+        }
+        return Ok(catalogue.scenarios);
+    }
+    let found: Result<Vec<_>, BadInput> = names.iter().map(|name| find(&catalogue, name).cloned()).collect();
+    Ok(found?)
+}
+
 pub(crate) fn find<'a>(
     catalogue: &'a Catalogue,
     name: &str,

@@ -6,6 +6,7 @@ mod bench;
 mod chaos;
 mod claims;
 mod cluster;
+mod diagnose;
 mod endings;
 mod logs;
 mod machine;

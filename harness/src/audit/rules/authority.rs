@@ -180,7 +180,9 @@ fn signer_not_trusted(view: &View<'_>, found: &mut Findings<'_>) {
 fn key_usage(view: &View<'_>, found: &mut Findings<'_>) {
     for it in &view.certificates.all {
         let problem = match it.role {
-            Role::Leaf if !it.is_authority => (!it.signs_handshakes).then_some("lacks digitalSignature"),
+            Role::Leaf if !it.is_authority => {
+                (!it.usage.digital_signature).then_some("lacks digitalSignature")
+            }
             Role::Leaf => None,
             _ if !it.is_authority => Some("is no authority (basicConstraints)"),
             _ => (!it.signs_certificates).then_some("lacks keyCertSign"),

@@ -378,6 +378,10 @@ impl<N: Network> Mesh for SidecarMesh<N> {
         std::mem::take(&mut self.logs)
     }
 
+    async fn config_dumps(&mut self) -> Result<Vec<(PodName, String)>, MeshError> {
+        self.pods.config_dumps().await
+    }
+
     fn directory(&self) -> Option<&Path> {
         Some(self.run.path())
     }

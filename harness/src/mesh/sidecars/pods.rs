@@ -374,6 +374,16 @@ impl<N: Network> Pods<N> {
         self.pods.iter().filter_map(of_pod).collect()
     }
 
+    pub(super) async fn config_dumps(&self) -> Result<Vec<(PodName, String)>, MeshError> {
+        let mut dumps = Vec::new();
+        for (name, pod) in &self.pods {
+            if let Some(sidecar) = &pod.sidecar {
+                dumps.push((name.clone(), sidecar.admin.configuration().await?));
+            }
+        }
+        Ok(dumps)
+    }
+
     pub(super) fn components(&self) -> Vec<Component> {
         let mut components: Vec<Component> = self
             .pods

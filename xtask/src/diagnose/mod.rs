@@ -1,0 +1,227 @@
+//! `cargo xtask diagnose`: why a call fails, who is responsible, and what helps.
+
+mod self_test;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use meshproof::call::{Call, CallKind, Payload};
+use meshproof::diagnose::{Case, Diagnosis, Observed, Shown, Subject, diagnose};
+use meshproof::istio::releases::{self, VERIFIED};
+use meshproof::istio::{Topology, address};
+use meshproof::mesh::{Settings, Tier};
+use meshproof::reference::resolve_workload;
+use meshproof::rehearsal::first_failure;
+use meshproof::report::{diagnosis_json, diagnosis_text};
+use meshproof::scenario::{Catalogue, runnable};
+use meshproof::snapshot::{Mixed, Snapshot};
+use meshproof::visibility::{AccessLogs, Visibility};
+use semver::Version;
+
+use crate::exit::{BadInput, Exit};
+use crate::interrupt::Interruptible;
+use crate::mesh_input::load_bundle;
+use crate::output::outln;
+use crate::predict::{destination, reference};
+use crate::root::root;
+use crate::scenario::find;
+
+/// Say why a call fails, who is responsible, and what helps
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  cargo xtask diagnose --bundle mesh.bundle --from checkout --to payment:8080   one call
+  cargo xtask diagnose --bundle mesh.bundle -n payments                         every call from and to a namespace
+  cargo xtask diagnose --scenario expired-ca                                    an incident to practise on: its cause is hidden
+  cargo xtask diagnose --self-test                                              diagnose the whole catalogue, and score it
+
+Exit codes: 0 nothing fails, 1 something does (or --self-test misses its measure), 2 bad usage, 3 cannot be read from here.")]
+pub(crate) struct Diagnose {
+    /// A bundle of `cargo xtask snapshot`, or an archive of `istioctl bug-report`
+    #[arg(long, value_name = "FILE", group = "input")]
+    bundle: Option<PathBuf>,
+
+    /// Manifests: files, or folders with everything below them
+    #[arg(short, long = "file", value_name = "PATH", num_args = 1.., group = "input")]
+    file: Vec<PathBuf>,
+
+    /// Break the local mesh as this scenario says, hide what was broken, and diagnose what a cluster would show
+    #[arg(long, value_name = "NAME", group = "input", conflicts_with_all = ["from", "to", "namespace"])]
+    scenario: Option<String>,
+
+    /// Of the scenario, the phase to diagnose [default: the first in which a call fails]
+    #[arg(long, value_name = "PHASE", requires = "scenario")]
+    phase: Option<String>,
+
+    /// Diagnose every scenario of the catalogue, or those named, and say how often that is right
+    #[arg(long, value_name = "SCENARIO", num_args = 0.., group = "input")]
+    self_test: Option<Vec<String>>,
+
+    /// The calling workload: name, or namespace/name
+    #[arg(long, value_name = "WORKLOAD", requires = "to")]
+    from: Option<String>,
+
+    /// The destination, as `cargo xtask predict` takes it: svc:port, svc.ns:port, an FQDN with port
+    #[arg(long, value_name = "HOST:PORT", requires = "from")]
+    to: Option<String>,
+
+    /// What is spoken inside
+    #[arg(long, value_enum, default_value_t = Spoken::Http)]
+    payload: Spoken,
+
+    /// Every call from and to this namespace [default: the whole mesh]
+    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "from")]
+    namespace: Option<String>,
+
+    /// The control plane's release, where the input does not say
+    #[arg(long, value_name = "VERSION", value_parser = releases::parse, default_value_t = VERIFIED)]
+    istio: Version,
+
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// How a diagnosis is printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// What the application speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Spoken {
+    /// HTTP requests
+    Http,
+    /// Anything else over TCP
+    Tcp,
+}
+
+impl Diagnose {
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        if let Some(names) = &self.self_test {
+            return self_test::run(names, self.output == Output::Json);
+        }
+        let diagnosis = match &self.scenario {
+            Some(name) => self.of_scenario(name)?,
+            None => Some(self.of_input()?),
+        };
+        let Some(diagnosis) = diagnosis else {
+            return Ok(Exit::Interrupted);
+        };
+        match self.output {
+            Output::Text => outln!("{}", diagnosis_text(&diagnosis)?),
+            Output::Json => outln!("{}", diagnosis_json(&diagnosis)?),
+        }
+        Ok(match diagnosis.found_failure() {
+            true => Exit::Falsified,
+            false => Exit::Held,
+        })
+    }
+
+    /// The first call of the scenario that fails. `None`: interrupted.
+    fn of_scenario(&self, name: &str) -> anyhow::Result<Option<Diagnosis>> {
+        let root = root()?;
+        let catalogue = Catalogue::load(&root)?;
+        let scenario = find(&catalogue, name)?;
+        if let Err(reason) = runnable(scenario, Tier::Local) {
+            return Err(BadInput(format!("{name} cannot be run here: {reason}")).into());
+        }
+        let has_phase = |it: &String| scenario.file.spec.phases.iter().any(|phase| phase.name == *it);
+        if let Some(phase) = self.phase.as_ref().filter(|it| !has_phase(it)) {
+            let phases: Vec<&str> = scenario
+                .file
+                .spec
+                .phases
+                .iter()
+                .map(|it| it.name.as_str())
+                .collect();
+            let known = phases.join(", ");
+            return Err(BadInput(format!("{name} has no phase `{phase}`; it has {known}")).into());
+        }
+        let settings = Settings {
+            access_logs: AccessLogs::OursAndIstio(Visibility::embedded()?),
+            ..Settings::default()
+        };
+        let work = first_failure(scenario, self.phase.as_deref(), &settings);
+        let Some(found) = Interruptible::new()?.run(work)? else {
+            return Ok(None);
+        };
+        let found = found?;
+        let diagnosed = found.ok_or_else(|| BadInput(format!("{name} makes no call there")))?;
+        Ok(Some(diagnosed.diagnosis))
+    }
+
+    fn of_input(&self) -> anyhow::Result<Diagnosis> {
+        let (snapshot, mixed) = self.read()?;
+        let subject = self.subject(&snapshot)?;
+        let missing = || "the input is no cluster that can be asked".to_owned();
+        Ok(diagnose(Case {
+            snapshot,
+            mixed,
+            observed: Observed {
+                istiod: Shown::Missing(missing()),
+                probe: Shown::Missing(missing()),
+                ..Observed::default()
+            },
+            now: Timestamp::now(),
+            subject,
+        })?)
+    }
+
+    fn read(&self) -> anyhow::Result<(Snapshot, Mixed)> {
+        let mut snapshot = Snapshot::new(self.istio.clone());
+        let mut mixed = Mixed::default();
+        if let Some(path) = &self.bundle {
+            load_bundle(path, &mut snapshot, &mut mixed)?;
+        }
+        if let Some(missing) = self.file.iter().find(|it| !it.exists()) {
+            return Err(BadInput(format!(
+                "cannot read {}: there is no such file",
+                missing.display()
+            ))
+            .into());
+        }
+        snapshot.load_mixed(&self.file, &mut mixed);
+        if snapshot.objects().next().is_none() {
+            let none = "the input holds no object; name --bundle FILE, -f PATH, or --scenario NAME";
+            return Err(BadInput(none.to_owned()).into());
+        }
+        Ok((snapshot, mixed))
+    }
+
+    fn subject(&self, snapshot: &Snapshot) -> anyhow::Result<Subject> {
+        let topology = Topology::new(snapshot, None);
+        if let (Some(from), Some(to)) = (&self.from, &self.to) {
+            let from =
+                resolve_workload(from, topology.workloads.keys()).map_err(|error| reference(&error))?;
+            let targets = address::resolve(to, &from.namespace, &topology, false);
+            let targets = targets.map_err(|error| destination(&error))?;
+            let [target] = targets.as_slice() else {
+                return Err(BadInput(format!("--to {to} names several destinations; name one")).into());
+            };
+            return Ok(Subject::Call(Box::new(Call {
+                kind: CallKind::App,
+                payload: match self.payload {
+                    Spoken::Http => Payload::Http,
+                    Spoken::Tcp => Payload::Tcp,
+                },
+                ..Call::app(from, target.destination.clone())
+            })));
+        }
+        match &self.namespace {
+            None => Ok(Subject::Mesh),
+            Some(namespace) => {
+                let mut known = topology.workloads.keys().map(|it| &it.namespace);
+                match known.any(|it| it == namespace) {
+                    true => Ok(Subject::Namespace(namespace.clone())),
+                    false => Err(BadInput(format!("no workload is in namespace `{namespace}`")).into()),
+                }
+            }
+        }
+    }
+}
