@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Component, Desired, Mesh, MeshError, ProxyLogs, Tally, Tier};
-use crate::call::Call;
+use crate::call::{Call, PodName};
 use crate::kernel::Tracer;
 use crate::probe::Evidence;
 
@@ -43,6 +43,10 @@ impl Mesh for WatchedMesh {
 
     fn logs_of_call(&mut self) -> Vec<ProxyLogs> {
         self.mesh.logs_of_call()
+    }
+
+    async fn config_dumps(&mut self) -> Result<Vec<(PodName, String)>, MeshError> {
+        self.mesh.config_dumps().await
     }
 
     async fn apply_under_load(
