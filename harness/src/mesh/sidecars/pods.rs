@@ -374,10 +374,10 @@ impl<N: Network> Pods<N> {
         self.pods.iter().filter_map(of_pod).collect()
     }
 
-    pub(super) async fn config_dumps(&self) -> Result<Vec<(PodName, String)>, MeshError> {
+    pub(super) async fn config_dumps(&mut self) -> Result<Vec<(PodName, String)>, MeshError> {
         let mut dumps = Vec::new();
-        for (name, pod) in &self.pods {
-            if let Some(sidecar) = &pod.sidecar {
+        for (name, pod) in &mut self.pods {
+            if let Some(sidecar) = &mut pod.sidecar {
                 dumps.push((name.clone(), sidecar.admin.configuration().await?));
             }
         }
