@@ -15,6 +15,7 @@ pub mod envoy;
 pub mod explore;
 pub mod fault;
 pub mod guardrails;
+pub mod inspection;
 pub mod invocation;
 pub mod istio;
 pub mod kernel;

@@ -86,6 +86,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "audit", "call", "fault", "istio", "logs", "outcome", "pki", "snapshot",
         ],
     ),
+    (
+        "inspection",
+        &["call", "diagnose", "istio", "kubernetes", "snapshot"],
+    ),
     ("symptom", &["call", "outcome", "probe"]),
     (
         "report",

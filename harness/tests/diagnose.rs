@@ -7,13 +7,16 @@ use std::path::PathBuf;
 
 use meshproof::call::{Call, Destination, Payload, WorkloadName};
 use meshproof::diagnose::{
-    Case, Cause, Confidence, Diagnosis, Observed, Probed, ProxySeen, Shown, Subject, Verdict, diagnose, steps,
+    Case, Cause, Confidence, Diagnosis, Observed, Probed, ProxySeen, Remedies, Shown, Subject, Verdict,
+    diagnose, steps,
 };
 use meshproof::outcome::{Outcome, OutcomeId};
 use meshproof::report::{diagnosis_json, diagnosis_text};
+use meshproof::scenario::{Catalogue, Expectation, workspace_root};
 use meshproof::snapshot::{Mixed, Snapshot};
 use semver::Version;
 use serde::Deserialize;
+use strum::VariantArray as _;
 
 /// A mesh, a call of it, and what is diagnosed.
 #[derive(Debug, Deserialize)]
@@ -206,5 +209,32 @@ fn the_runbook_is_corrected_where_it_leads_astray() {
                 "{name}: {claim}\n{text}"
             );
         }
+    }
+}
+
+/// Every remedy rests on a phase of the catalogue in which calls go through again; every cause has one.
+#[test]
+fn every_remedy_is_proven_by_the_phase_it_names() {
+    let root = workspace_root(&PathBuf::from(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let catalogue = Catalogue::load(&root).unwrap();
+    let entries = Remedies::embedded().unwrap().entries();
+    for entry in entries {
+        let proof = &entry.proven;
+        let scenario = catalogue.get(&proof.scenario);
+        let scenario = scenario.unwrap_or_else(|| panic!("{} names no scenario", proof.scenario));
+        let mut phases = scenario.file.spec.phases.iter();
+        let phase = phases.find(|it| it.name == proof.phase);
+        let phase = phase.unwrap_or_else(|| panic!("{} has no phase {}", proof.scenario, proof.phase));
+        let is_delivered = |it: &Expectation| it.outcome.is_delivered();
+        assert!(
+            phase.expect.iter().any(is_delivered),
+            "{proof:?} shows no delivery"
+        );
+        assert!(!entry.commands.is_empty(), "{proof:?}");
+    }
+    for cause in Cause::VARIANTS {
+        // A VirtualService is no remedy's business: it says where calls go, and someone meant it.
+        let has_one = entries.iter().any(|it| it.cause == *cause) || *cause == Cause::VirtualService;
+        assert!(has_one, "{cause} has no remedy");
     }
 }

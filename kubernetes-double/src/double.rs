@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
+use crate::exec::{Exec, Executed};
 use crate::kinds::{Kind, Row};
 use crate::objects::{Key, Objects};
 use crate::request::Seen;
@@ -47,10 +48,15 @@ pub enum Cut {
 /// What a controller would do when an object is written: it may change the object, and gives others to write.
 type Reaction = Box<dyn FnMut(&Key, &mut Value) -> Vec<Value> + Send>;
 
+/// What programs in pods do.
+pub(crate) type Programs = Box<dyn FnMut(&Exec) -> Executed + Send>;
+
 /// What connections share.
 pub(crate) struct Shared {
     state: Mutex<State>,
     pub(crate) changed: watch::Sender<u64>,
+    /// Apart from the state, which a program may look at and change.
+    pub(crate) programs: Mutex<Option<Programs>>,
 }
 
 pub(crate) struct State {
@@ -87,6 +93,7 @@ impl Double {
                 reactions: Vec::new(),
             }),
             changed: watch::Sender::new(0),
+            programs: Mutex::new(None),
         });
         let (stop, stopped) = oneshot::channel();
         let running = serve::start(Arc::clone(&shared), setup, stopped);
@@ -209,6 +216,16 @@ impl Double {
     /// Has a controller look at everything that is written.
     pub fn on_write(&self, reaction: impl FnMut(&Key, &mut Value) -> Vec<Value> + Send + 'static) {
         self.shared.state().reactions.push(Box::new(reaction));
+    }
+
+    /// Lets programs run in pods; without, to run one is refused.
+    pub fn on_exec(&self, program: impl FnMut(&Exec) -> Executed + Send + 'static) {
+        let mut programs = self
+            .shared
+            .programs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *programs = Some(Box::new(program));
     }
 
     /// What a pod's container has logged so far, each line behind the time at which it did. Where it begins with what it was

@@ -51,7 +51,8 @@ impl Subject {
     }
 
     /// Who takes part: the caller, and those called; of a namespace, all of it.
-    pub(super) fn workloads(&self, topology: &Topology) -> Vec<WorkloadName> {
+    #[must_use]
+    pub fn workloads(&self, topology: &Topology) -> Vec<WorkloadName> {
         let Self::Call(call) = self else {
             let all = topology.workloads.keys();
             return all.filter(|it| self.is_about(it)).cloned().collect();

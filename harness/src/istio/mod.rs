@@ -33,7 +33,7 @@ pub use release_table::{MinorRelease, NodeImage, ReleaseTable};
 pub use rule_id::RuleId;
 pub use service::{Service, ServicePort, TargetPort};
 pub use topology::Topology;
-pub use workload::{Workload, WorkloadKind};
+pub use workload::{Workload, WorkloadKind, workload_of};
 
 #[cfg(test)]
 mod tests;

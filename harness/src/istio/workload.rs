@@ -8,6 +8,7 @@ use semver::Version;
 
 use super::injection;
 use super::policy::Sidecar;
+use super::topology::Topology;
 use crate::call::WorkloadName;
 use crate::snapshot::{Object, ObjectRef, Snapshot};
 
@@ -323,6 +324,19 @@ fn container_ports(spec: &PodSpec) -> impl Iterator<Item = (Option<String>, u16)
         .flat_map(|container| container.ports.iter().flatten())
         .filter(is_tcp)
         .filter_map(|port| Some((port.name.clone(), u16::try_from(port.container_port).ok()?)))
+}
+
+/// The workload that a pod is of: one of its own where it is unlike the others of its template.
+#[must_use]
+pub fn workload_of(pod: &Pod, topology: &Topology) -> Option<WorkloadName> {
+    let namespace = pod
+        .metadata
+        .namespace
+        .clone()
+        .unwrap_or_else(|| "default".to_owned());
+    let own = WorkloadName::new(namespace, pod.metadata.name.clone()?);
+    let is_there = |it: &WorkloadName| topology.workloads.contains_key(it);
+    Some(own).filter(is_there).or_else(|| owner(pod).filter(is_there))
 }
 
 /// The workload whose template a pod was made from. The ReplicaSet in between bears the Deployment's name and the

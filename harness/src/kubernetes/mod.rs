@@ -2,6 +2,7 @@
 //! time and fails with a [`KubernetesError`] that says what to do.
 
 mod apply;
+mod container;
 mod context;
 mod error;
 mod kubeconfig;
@@ -13,6 +14,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use container::{Container, Executed};
 pub use context::Context;
 pub use error::KubernetesError;
 pub use pod_logs::{Containers, LogLine};

@@ -17,12 +17,17 @@ and a scenario of the catalogue in which the same can be watched.
 ```console
 $ cargo xtask diagnose --bundle mesh.bundle --from checkout --to payment:8080   # one call, from a bundle
 $ cargo xtask diagnose --bundle mesh.bundle -n payments                         # every call of a namespace
+$ cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080   # of a cluster, its proxies asked
 $ cargo xtask diagnose --scenario expired-ca                                    # an incident to practise on
 $ cargo xtask diagnose --self-test                                              # how often it is right
 ```
 
 It exits with 0 if nothing fails, 1 if something does, 2 for bad usage, 3 for an input that cannot be read. `--output json`
-changes nothing about that. Nothing is written to a cluster.
+changes nothing about that. 
+
+Of a cluster, objects are listed (`manifests/rbac/preflight.yaml`), and the sidecars of those who take part are asked for their
+configuration dump, by `pilot-agent` in their own container, and for their logs (`manifests/rbac/diagnose.yaml`). What may not
+be read says so at its step, and the others go on. Nothing is written to a cluster.
 
 ## How a verdict comes about
 

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what things take, as ratios to what they must take.
 
+mod diagnose;
 mod local;
 mod logs;
 mod pinned;
@@ -23,6 +24,8 @@ pub(crate) struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// A diagnosis of every call of 500 pods
+    Diagnose(diagnose::Diagnose),
     /// Scenarios on the local tier, against their floor
     Local(local::Local),
     /// Reading logs
@@ -42,6 +45,7 @@ enum What {
 impl Bench {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         match self.what {
+            What::Diagnose(command) => command.run(),
             What::Local(command) => command.run(),
             What::Logs(command) => command.run(),
             What::Predict(command) => command.run(),

@@ -8,14 +8,16 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use meshproof::call::{Call, CallKind, Payload};
 use meshproof::diagnose::{Case, Diagnosis, Observed, Shown, Subject, diagnose};
+use meshproof::inspection::Inspection;
 use meshproof::istio::releases::{self, VERIFIED};
 use meshproof::istio::{Topology, address};
+use meshproof::kubernetes::Context;
 use meshproof::mesh::{Settings, Tier};
 use meshproof::reference::resolve_workload;
 use meshproof::rehearsal::first_failure;
 use meshproof::report::{diagnosis_json, diagnosis_text};
 use meshproof::scenario::{Catalogue, runnable};
-use meshproof::snapshot::{Mixed, Snapshot};
+use meshproof::snapshot::{Mixed, Scope, Snapshot};
 use meshproof::visibility::{AccessLogs, Visibility};
 use semver::Version;
 
@@ -33,6 +35,7 @@ use crate::scenario::find;
 Examples:
   cargo xtask diagnose --bundle mesh.bundle --from checkout --to payment:8080   one call
   cargo xtask diagnose --bundle mesh.bundle -n payments                         every call from and to a namespace
+  cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080   the same of a cluster, its proxies asked
   cargo xtask diagnose --scenario expired-ca                                    an incident to practise on: its cause is hidden
   cargo xtask diagnose --self-test                                              diagnose the whole catalogue, and score it
 
@@ -57,6 +60,24 @@ pub(crate) struct Diagnose {
     /// Diagnose every scenario of the catalogue, or those named, and say how often that is right
     #[arg(long, value_name = "SCENARIO", num_args = 0.., group = "input")]
     self_test: Option<Vec<String>>,
+
+    /// A cluster, by the name of its context in the kubeconfig: its objects, and what its proxies hold and log; nothing of it
+    /// is changed (manifests/rbac/diagnose.yaml)
+    #[arg(long, value_name = "CONTEXT", group = "input")]
+    context: Option<String>,
+
+    /// The kubeconfig [default: what kubectl reads]
+    #[arg(long, value_name = "FILE", requires = "context")]
+    kubeconfig: Option<PathBuf>,
+
+    /// The namespace of the cluster's control plane
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        requires = "context",
+        default_value = "istio-system"
+    )]
+    istio_namespace: String,
 
     /// The calling workload: name, or namespace/name
     #[arg(long, value_name = "WORKLOAD", requires = "to")]
@@ -108,7 +129,7 @@ impl Diagnose {
         }
         let diagnosis = match &self.scenario {
             Some(name) => self.of_scenario(name)?,
-            None => Some(self.of_input()?),
+            None => self.of_input()?,
         };
         let Some(diagnosis) = diagnosis else {
             return Ok(Exit::Interrupted);
@@ -156,21 +177,49 @@ impl Diagnose {
         Ok(Some(diagnosed.diagnosis))
     }
 
-    fn of_input(&self) -> anyhow::Result<Diagnosis> {
+    /// What was given, or a cluster. `None`: interrupted.
+    fn of_input(&self) -> anyhow::Result<Option<Diagnosis>> {
+        let case = match &self.context {
+            Some(context) => match Interruptible::new()?.run(self.of_cluster(context))? {
+                Some(case) => case?,
+                None => return Ok(None),
+            },
+            None => self.of_files()?,
+        };
+        Ok(Some(diagnose(case)?))
+    }
+
+    fn of_files(&self) -> anyhow::Result<Case> {
         let (snapshot, mixed) = self.read()?;
         let subject = self.subject(&snapshot)?;
         let missing = || "the input is no cluster that can be asked".to_owned();
-        Ok(diagnose(Case {
-            snapshot,
-            mixed,
-            observed: Observed {
-                istiod: Shown::Missing(missing()),
-                probe: Shown::Missing(missing()),
-                ..Observed::default()
-            },
-            now: Timestamp::now(),
-            subject,
-        })?)
+        let observed = Observed {
+            istiod: Shown::Missing(missing()),
+            probe: Shown::Missing(missing()),
+            ..Observed::default()
+        };
+        Ok(case(snapshot, mixed, observed, subject))
+    }
+
+    async fn of_cluster(&self, name: &str) -> anyhow::Result<Case> {
+        let context = Context::open(name, self.kubeconfig.as_deref()).await?;
+        let mut snapshot = Snapshot::new(self.istio.clone());
+        let mut mixed = Mixed::default();
+        let scope = Scope {
+            control_plane: self.istio_namespace.clone(),
+            ..Scope::default()
+        };
+        // Where mesh-wide policies are, unless the mesh configuration says otherwise.
+        snapshot.mesh.root_namespace.clone_from(&scope.control_plane);
+        snapshot.load_cluster(&context, &scope, &mut mixed).await?;
+        let subject = self.subject(&snapshot)?;
+        let inspection = Inspection {
+            context: &context,
+            snapshot: &snapshot,
+            control_plane: &self.istio_namespace,
+        };
+        let observed = inspection.observe(&subject).await;
+        Ok(case(snapshot, mixed, observed, subject))
     }
 
     fn read(&self) -> anyhow::Result<(Snapshot, Mixed)> {
@@ -188,7 +237,7 @@ impl Diagnose {
         }
         snapshot.load_mixed(&self.file, &mut mixed);
         if snapshot.objects().next().is_none() {
-            let none = "the input holds no object; name --bundle FILE, -f PATH, or --scenario NAME";
+            let none = "the input holds no object; name --bundle FILE, -f PATH, --context CONTEXT, or --scenario NAME";
             return Err(BadInput(none.to_owned()).into());
         }
         Ok((snapshot, mixed))
@@ -223,5 +272,15 @@ impl Diagnose {
                 }
             }
         }
+    }
+}
+
+fn case(snapshot: Snapshot, mixed: Mixed, observed: Observed, subject: Subject) -> Case {
+    Case {
+        snapshot,
+        mixed,
+        observed,
+        now: Timestamp::now(),
+        subject,
     }
 }

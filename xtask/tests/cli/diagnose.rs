@@ -1,6 +1,8 @@
 //! `diagnose`: from what a cluster shows, and from scenarios whose cause is hidden, to a verdict and an exit code.
 
-use crate::session::Session;
+use kubernetes_double::{Double, Executed, ISTIO, Setup};
+
+use crate::session::{Ended, Session};
 
 /// Incidents of each source that decides: objects, certificates of one end or of both, secrets, and logs.
 const INCIDENTS: &[&str] = &[
@@ -145,4 +147,144 @@ fn a_bad_input_has_one_clear_error() {
         assert!(ended.err.starts_with("error: "), "{arguments:?}: {ended:#?}");
         assert!(ended.err.contains(message), "{arguments:?}: {ended:#?}");
     }
+}
+
+const APPS: &str = include_str!("../../../manifests/apps/payments.yaml");
+const READS: &str = include_str!("../../../manifests/rbac/preflight.yaml");
+const ASKS: &str = include_str!("../../../manifests/rbac/diagnose.yaml");
+const POLICY: &str = "apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: payment, namespace: payments}
+spec: {host: payment, trafficPolicy: {tls: {mode: DISABLE}}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict, namespace: payments}
+spec: {mtls: {mode: STRICT}}
+";
+/// A client whose server closes the connection, as its sidecar logs it.
+const LINE: &str = r#"2026-11-22T04:50:42.4Z [2026-11-22T04:50:42.383Z] "GET /x HTTP/1.1" 503 UC upstream_reset_before_response_started{connection_termination} - "-" 0 95 1 - "-" "curl" "r1" "payment:8080" "10.0.0.7:8080" outbound|8080||payment.payments.svc.cluster.local 10.0.0.6:49972 10.1.1.1:8080 10.0.0.6:48298 - default
+"#;
+
+fn pod(workload: &str) -> String {
+    format!(
+        "---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {workload}-5d4f8c7b9-abcde
+  namespace: payments
+  labels: {{app: {workload}, pod-template-hash: 5d4f8c7b9, security.istio.io/tlsMode: istio}}
+  ownerReferences: [{{apiVersion: apps/v1, kind: ReplicaSet, name: {workload}-5d4f8c7b9, uid: u, controller: true}}]
+spec:
+  serviceAccountName: {workload}
+  containers: [{{name: app, image: a, ports: [{{name: http, containerPort: 8080}}]}}, {{name: istio-proxy, image: 'istio/proxyv2:1.30.3'}}]
+status: {{phase: Running}}
+"
+    )
+}
+
+fn cluster() -> Double {
+    let double = Double::start(Setup { tls: true });
+    double.serve(ISTIO);
+    for text in [APPS, POLICY, &pod("checkout"), &pod("payment")] {
+        double.apply(text);
+    }
+    double.log("payments", "checkout-5d4f8c7b9-abcde", Some("istio-proxy"), LINE);
+    double.log("payments", "payment-5d4f8c7b9-abcde", Some("istio-proxy"), "");
+    double
+}
+
+fn diagnosed(session: &Session, double: &Double) -> Ended {
+    let kubeconfig = session.write("kubeconfig", &double.kubeconfig("staging", "token"));
+    let call = ["--from", "checkout", "--to", "payment:8080", "--output", "json"];
+    let cluster = ["diagnose", "--context", "staging", "--kubeconfig"];
+    let mut command = session.command(&cluster);
+    session.finish(command.arg(&kubeconfig).args(call))
+}
+
+fn check(ended: &Ended, id: &str) -> String {
+    let json = ended.json();
+    let mut checks = json["checks"].as_array().unwrap().iter();
+    checks.find(|it| it["check"] == id).unwrap().to_string()
+}
+
+fn is_named(ended: &Ended) {
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    let verdict = &ended.json()["verdicts"][0];
+    assert_eq!(verdict["outcome"], "plaintext-to-strict", "{verdict:#}");
+    assert_eq!(
+        verdict["responsible"][0]["object"],
+        "DestinationRule/payments/payment"
+    );
+}
+
+#[test]
+fn the_proxies_of_a_cluster_are_asked_and_nothing_is_written() {
+    let session = Session::new();
+    let double = cluster();
+    double.on_exec(|exec| match exec.command.join(" ").as_str() {
+        "pilot-agent request GET config_dump" => Executed {
+            output: r#"{"configs": [{"@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump", "bootstrap": {"node":
+                {"metadata": {"ISTIO_VERSION": "1.30.3"}}}}]}"#
+                .to_owned(),
+            ..Executed::default()
+        },
+        other => Executed {
+            errors: format!("{other}: not found"),
+            code: 127,
+            ..Executed::default()
+        },
+    });
+    for text in [READS, ASKS] {
+        double.apply(text);
+    }
+    double.user("token", "system:serviceaccount:meshproof:preflight");
+    let ended = diagnosed(&session, &double);
+    is_named(&ended);
+    let versions = check(&ended, "proxies.versions");
+    assert!(
+        versions.contains("checkout-5d4f8c7b9-abcde says it is 1.30.3"),
+        "{versions}"
+    );
+    let told = check(&ended, "logs.proxies");
+    assert!(told.contains("connection_termination"), "{told}");
+    let written = double
+        .seen()
+        .into_iter()
+        .filter(|it| !matches!(it.verb.as_str(), "list" | "get"));
+    assert_eq!(
+        written.map(|it| it.path).collect::<Vec<_>>(),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_step_without_rights_says_so_and_the_others_go_on() {
+    let session = Session::new();
+    let double = cluster();
+    double.apply(READS);
+    double.user("token", "system:serviceaccount:meshproof:preflight");
+    let ended = diagnosed(&session, &double);
+    is_named(&ended);
+    for id in ["proxies.in-sync", "certificates.in-use", "logs.proxies"] {
+        let said = check(&ended, id);
+        assert!(said.contains("cannot-tell") && said.contains("403"), "{said}");
+    }
+}
+
+#[test]
+fn a_proxy_whose_agent_does_not_reach_it_is_told() {
+    let session = Session::new();
+    let double = cluster();
+    double.on_exec(|_| Executed {
+        errors: "Error: failed to execute command on Envoy: connection refused".to_owned(),
+        code: 1,
+        ..Executed::default()
+    });
+    let ended = diagnosed(&session, &double);
+    is_named(&ended);
+    let said = check(&ended, "proxies.in-sync");
+    assert!(said.contains("its agent has no configuration dump"), "{said}");
+    assert!(said.contains("connection refused"), "{said}");
 }
