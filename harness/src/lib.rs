@@ -34,3 +34,4 @@ pub mod scenario;
 pub mod snapshot;
 pub mod symptom;
 pub mod visibility;
+pub mod wire;

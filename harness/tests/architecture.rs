@@ -32,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("probe", &["call", "network_namespace", "outcome", "pki"]),
     ("kernel", &["child", "network_namespace", "probe"]),
+    ("wire", &["network_namespace", "outcome", "probe"]),
     (
         "envoy",
         &[
@@ -59,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "probe",
             "snapshot",
             "visibility",
+            "wire",
         ],
     ),
     (

@@ -131,6 +131,8 @@ pub struct Settings {
     pub istio_logs: Option<&'static Visibility>,
     /// Watches the connections of every call, which must then be the only one that this process makes.
     pub kernel: Option<Arc<Tracer>>,
+    /// Listen in on the wire between caller and called pod, and have proxies tell the secrets of their connections meanwhile.
+    pub wire: bool,
     /// Told how the download of missing binaries goes.
     pub progress: Arc<dyn Progress + Send + Sync>,
 }
@@ -143,6 +145,7 @@ impl Default for Settings {
             recording: None,
             istio_logs: None,
             kernel: None,
+            wire: false,
             progress: Arc::new(Silent),
         }
     }

@@ -17,7 +17,7 @@ pub use catalogue::{CATALOGUE_PAGE, catalogue_page};
 pub use claims::{claim, claim_report, claims_summary};
 pub use comparison::{Agreement, Cell, ComparedCall, Comparison, compare};
 pub use directory::{ReportError, Run, read, write};
-pub use layers::{LAYERS_PAGE, LayerRow, Layers, attribution};
+pub use layers::{LAYERS_PAGE, LayerRow, Layers, Testimony, attribution, attribution_by_wire};
 pub use prediction::{MatrixText, PredictedCall, reasons};
 pub use provenance::Provenance;
 pub use releases::Releases;

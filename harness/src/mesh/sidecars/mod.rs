@@ -27,6 +27,7 @@ use crate::pki::Authority;
 use crate::probe::dial::{self, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
 use crate::snapshot::OutboundTrafficPolicy;
+use crate::wire::Tap;
 
 use super::{Component, Desired, Mesh, MeshError, ProxyLogs, RunDirectory, Settings, Tally, Tier};
 use application::Seen;
@@ -230,6 +231,13 @@ impl<N: Network> SidecarMesh<N> {
         let before = self.pods.mark(ends).await?;
         // The pin; the proxy took it in while it was asked for its counters.
         self.pods.in_force(&self.control).await?;
+        let called = server
+            .as_ref()
+            .and_then(|(pod, port)| self.places.reach(&desired.topology, pod, *port));
+        let tap = match self.pods.tapped(&call.from.pod(0)).zip(called) {
+            Some((namespace, called)) => Some(Tap::open(&namespace, called).await?),
+            None => None,
+        };
         let mut caller = self.dial(desired, call, &nonce).await?;
         let mut cluster = None;
         if let (Some(copies), Some(marks)) = (copies, marks) {
@@ -246,6 +254,10 @@ impl<N: Network> SidecarMesh<N> {
             .pods
             .gather(&caller, ends, before, desired.connections, cluster.as_deref())
             .await?;
+        let wire = match tap {
+            Some(tap) => tap.told(&self.pods.key_logs(ends)).await?,
+            None => Vec::new(),
+        };
         if let (CallKind::Mirrored, Some(client)) = (call.kind, &mut gathered.client) {
             // They are of the call itself; of copies Envoy logs nothing.
             client.access_log.clear();
@@ -279,6 +291,7 @@ impl<N: Network> SidecarMesh<N> {
             client_proxy: gathered.client,
             server_proxy: gathered.server,
             kernel: Vec::new(),
+            wire,
             application: application.map(|(_, seen)| seen.application),
             incomplete: gathered.incomplete,
         })
