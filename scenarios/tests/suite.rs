@@ -24,7 +24,7 @@ use meshproof::scenario::{
     Catalogue, Causes, Expectation, Options, Phase, Scenario, execute, runnable, workspace_root,
 };
 use meshproof::symptom::Symptoms;
-use meshproof::visibility::Visibility;
+use meshproof::visibility::{AccessLogs, Visibility};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -397,7 +397,7 @@ impl Runner {
         });
         let settings = Settings {
             overrides: Overrides::from_flags(&[])?,
-            istio_logs: Some(Visibility::embedded()?),
+            access_logs: AccessLogs::OursAndIstio(Visibility::embedded()?),
             progress: Arc::new(progress),
             ..Settings::default()
         };

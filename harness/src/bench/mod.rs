@@ -1,15 +1,21 @@
-//! Measuring: scenarios against their floor, proxies against each other, and the large mesh that audits are measured on.
+//! Measuring: scenarios against their floor, proxies against each other, what proxies' logs cost, and the large mesh that
+//! audits are measured on.
 //!
 //! A ratio between two figures of one machine and one moment means something on any machine; the figures alone do not.
 
 mod clean_mesh;
 mod local;
 mod memory;
+mod pair;
+mod processor;
 pub mod proxies;
+mod spread;
+pub mod visibility;
 
 pub use clean_mesh::clean_mesh;
 pub use local::{BenchError, LocalBench, PhaseBench, local};
 pub use memory::{PeakMemory, peak_of_this};
+pub use spread::Spread;
 
 /// The middle figure; of two middle ones their mean. Zero if there is none.
 fn median(figures: impl Iterator<Item = f64>) -> f64 {

@@ -23,7 +23,7 @@ use crate::mesh::{Mesh, Settings};
 use crate::outcome::OutcomeId;
 use crate::probe::classify;
 use crate::scenario::State;
-use crate::visibility::Visibility;
+use crate::visibility::{AccessLogs, Visibility};
 
 /// Pause between calls: 20 requests a second over the whole mesh, as little as is still noticed in time.
 const PACE: Duration = Duration::from_millis(50);
@@ -76,7 +76,7 @@ pub async fn chaos(
     let started = Instant::now();
     let visibility = Visibility::embedded()?;
     let settings = Settings {
-        istio_logs: Some(visibility),
+        access_logs: AccessLogs::OursAndIstio(visibility),
         ..settings.clone()
     };
     // Dropped last: monitoring writes into its directory.

@@ -258,6 +258,15 @@ impl Rule {
         self.object.namespace.as_deref() == Some(namespace)
     }
 
+    /// Whether it is not exported to some namespaces alone. One that is exported to none is in its own alone.
+    pub(super) fn is_alike_elsewhere(&self) -> bool {
+        let named = self
+            .export_to
+            .iter()
+            .filter(|it| !matches!(it.as_str(), "*" | "."));
+        self.export_to.contains("*") || named.count() == 0
+    }
+
     fn is_exported_to(&self, namespace: &str) -> bool {
         self.export_to.is_empty() || self.export_to.contains("*") || self.export_to.contains(namespace)
     }

@@ -60,6 +60,16 @@ pub enum MeshError {
         /// The limit.
         within: Duration,
     },
+    /// A request that nothing stands against was not answered by the application.
+    #[error(
+        "request {number} of {call} was not answered by the application: nothing that is measured here means anything"
+    )]
+    NotAnswered {
+        /// The call.
+        call: String,
+        /// Which of its requests, from 0.
+        number: usize,
+    },
     /// Proxies did not log what they owe.
     #[error("the proxies did not come to rest within {within:?}; still waiting for {missing}")]
     NotQuiet {

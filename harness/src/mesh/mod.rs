@@ -30,7 +30,7 @@ use crate::istio::Topology;
 use crate::kernel::Tracer;
 use crate::probe::Evidence;
 use crate::snapshot::Snapshot;
-use crate::visibility::Visibility;
+use crate::visibility::AccessLogs;
 
 pub use capability::Capability;
 pub use error::MeshError;
@@ -127,8 +127,8 @@ pub struct Settings {
     pub keep: bool,
     /// What the `replay` tier answers from.
     pub recording: Option<replay::Recording>,
-    /// Also have proxies write what Istio would have them write, as installed and with these manifests.
-    pub istio_logs: Option<&'static Visibility>,
+    /// Which access logs proxies write.
+    pub access_logs: AccessLogs,
     /// Watches the connections of every call, which must then be the only one that this process makes.
     pub kernel: Option<Arc<Tracer>>,
     /// Listen in on the wire between caller and called pod, and have proxies tell the secrets of their connections meanwhile.
@@ -143,7 +143,7 @@ impl Default for Settings {
             overrides: Overrides::default(),
             keep: false,
             recording: None,
-            istio_logs: None,
+            access_logs: AccessLogs::default(),
             kernel: None,
             wire: false,
             progress: Arc::new(Silent),

@@ -23,6 +23,22 @@ pub struct VisibilityError {
     what: String,
 }
 
+/// Which access logs proxies write.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum AccessLogs {
+    /// Ours alone, from which calls are observed.
+    #[default]
+    Ours,
+    /// Ours, and what Istio would have them write: as installed, in both encodings, and with these manifests applied.
+    OursAndIstio(&'static Visibility),
+    /// None, as Istio is installed. No call can be observed, with those below neither.
+    Off,
+    /// What Istio would have them write with `meshConfig.accessLogFile` set: a line of text for each request.
+    AsInstalled,
+    /// What Istio would have them write with these manifests applied.
+    WithVisibility(&'static Visibility),
+}
+
 /// What the manifests turn on.
 #[derive(Clone, Debug)]
 pub struct Visibility {

@@ -7,6 +7,7 @@ mod predict;
 mod preflight;
 mod proxies;
 mod report;
+mod visibility;
 
 use clap::{Args, Subcommand};
 
@@ -34,6 +35,8 @@ enum What {
     Proxies(proxies::Proxies),
     /// A report of ten thousand calls
     Report(report::Report),
+    /// What it costs to have proxies show what Istio hides
+    Visibility(visibility::Visibility),
 }
 
 impl Bench {
@@ -45,6 +48,7 @@ impl Bench {
             What::Preflight(command) => command.run(),
             What::Proxies(command) => command.run(),
             What::Report(command) => command.run(),
+            What::Visibility(command) => command.run(),
         }
     }
 }

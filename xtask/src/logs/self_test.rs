@@ -8,7 +8,7 @@ use meshproof::mesh::{Settings, Tier};
 use meshproof::recognition::{Shown, Table, recognise};
 use meshproof::scenario::verdict::Verdict;
 use meshproof::scenario::{Catalogue, Scenario};
-use meshproof::visibility::Visibility;
+use meshproof::visibility::{AccessLogs, Visibility};
 use serde_json::json;
 
 use super::Output;
@@ -27,7 +27,7 @@ pub(super) fn run(names: &[String], output: Output) -> anyhow::Result<Exit> {
         return Err(BadInput(only.to_owned()).into());
     }
     let settings = Settings {
-        istio_logs: Some(Visibility::embedded()?),
+        access_logs: AccessLogs::OursAndIstio(Visibility::embedded()?),
         ..Settings::default()
     };
     let Some(results) = silently(&chosen(names)?, Tier::Local, settings, LIMIT, &[])? else {

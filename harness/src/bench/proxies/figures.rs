@@ -6,11 +6,7 @@ use serde::Serialize;
 
 use super::Measured;
 use super::round::Round;
-use crate::bench::median;
-
-/// Rounds below which no difference is stated: that all of three lie apart from all of three others happens by chance once
-/// in ten times, with four once in 35.
-const ENOUGH_ROUNDS: usize = 4;
+use crate::bench::Spread;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, strum::VariantArray)]
@@ -79,42 +75,13 @@ impl Figure {
     }
 }
 
-/// The values of a figure in all rounds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Spread {
-    /// The least.
-    pub min: f64,
-    /// The middle one.
-    pub median: f64,
-    /// The greatest.
-    pub max: f64,
-}
-
-impl Spread {
-    fn of(values: &[f64]) -> Self {
-        Self {
-            min: values.iter().copied().fold(f64::INFINITY, f64::min),
-            median: median(values.iter().copied()),
-            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        }
-    }
-
-    /// Whether no value of one lies among those of the other.
-    fn is_apart_from(&self, other: &Self) -> bool {
-        self.min > other.max || self.max < other.min
-    }
-}
-
 /// The figures of a proxy beside those of the `first` one.
 pub(super) fn measured(rounds: &[Round], first: Option<&[Measured]>) -> Vec<Measured> {
     let figure = |figure: &Figure| {
         let values: Option<Vec<f64>> = rounds.iter().map(|round| figure.of(round)).collect();
         let spread = Spread::of(&values?);
         let base = first.and_then(|first| first.iter().find(|it| it.figure == *figure));
-        let delta_percent = base
-            .filter(|_| rounds.len() >= ENOUGH_ROUNDS)
-            .filter(|base| spread.is_apart_from(&base.spread) && base.spread.median != 0.0)
-            .map(|base| (spread.median / base.spread.median - 1.0) * 100.0);
+        let delta_percent = base.and_then(|base| spread.delta_percent(&base.spread, rounds.len()));
         Some(Measured {
             figure: *figure,
             unit: figure.unit(),

@@ -11,8 +11,9 @@ mod round;
 use semver::Version;
 use serde::Serialize;
 
-pub use figures::{Figure, Spread};
+pub use figures::Figure;
 
+use super::Spread;
 use crate::envoy::binary::Provenance as Likeness;
 use crate::mesh::{MeshError, Settings};
 use crate::report::Provenance;

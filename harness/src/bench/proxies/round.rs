@@ -1,14 +1,14 @@
 //! One round of one proxy.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use semver::Version;
 use serde_json::json;
 
 use super::{Extent, ProxiesError};
-use crate::bench::memory;
-use crate::call::{Call, CallKind, Connections, Destination, WorkloadName};
+use crate::bench::pair::{self, NAMESPACE, call_to, workload};
+use crate::bench::{memory, processor};
+use crate::call::{Call, CallKind, Connections};
 use crate::fault::Fault;
 use crate::logs::Patterns;
 use crate::mesh::local::LocalMesh;
@@ -17,12 +17,7 @@ use crate::outcome::OutcomeId;
 use crate::probe::classify;
 use crate::recognition::{Shown, findings};
 use crate::scenario::{State, StateError};
-use crate::snapshot::Snapshot;
-use crate::visibility::Visibility;
-
-const MESH: &str = include_str!("mesh.yaml");
-const NAMESPACE: &str = "bench";
-const PORT: u16 = 8080;
+use crate::visibility::{AccessLogs, Visibility};
 
 /// What a round measured.
 #[derive(Clone, Debug)]
@@ -50,7 +45,7 @@ pub(super) async fn round(
     settings: &Settings,
 ) -> Result<Round, ProxiesError> {
     let settings = Settings {
-        istio_logs: Some(Visibility::embedded().map_err(damaged)?),
+        access_logs: AccessLogs::OursAndIstio(Visibility::embedded().map_err(damaged)?),
         ..settings.clone()
     };
     let patterns = Patterns::embedded().map_err(damaged)?;
@@ -78,9 +73,9 @@ pub(super) async fn round(
 
     let starts = mesh.starts(&server, extent.starts).await?;
     let process = mesh.process_id(&server);
-    let before = process.and_then(cpu);
+    let before = process.and_then(processor::time);
     let handshakes = mesh.handshakes(&raw, extent.handshakes).await?;
-    let after = process.and_then(cpu);
+    let after = process.and_then(processor::time);
     if handshakes.len() < extent.handshakes {
         return Err(ProxiesError::Handshake {
             envoy: component.envoy,
@@ -132,9 +127,7 @@ pub(super) async fn round(
 
 /// The mesh with the fault in it.
 fn state(release: &Version, fault: &Fault) -> Result<State, StateError> {
-    let mut snapshot = Snapshot::new(release.clone());
-    snapshot.add_yaml(MESH, "mesh.yaml of bench proxies")?;
-    let mut state = State::of(snapshot);
+    let mut state = pair::state(release)?;
     state.history.inject(fault, state.topology.workloads.keys())?;
     Ok(state)
 }
@@ -142,36 +135,6 @@ fn state(release: &Version, fault: &Fault) -> Result<State, StateError> {
 /// The statistics that the rules of `manifests/alerts` watch.
 fn is_refusal(statistic: &str) -> bool {
     statistic.contains(".ssl.fail_verify_") || statistic.ends_with(".no_filter_chain_match")
-}
-
-/// Processor time of all threads of a process so far; nothing where there is no `/proc` with `schedstat`, whose first
-/// field is nanoseconds on a processor (Documentation/scheduler/sched-stats.rst of Linux).
-fn cpu(process: u32) -> Option<Duration> {
-    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).ok()?;
-    let files = tasks.map(|task| Some(task.ok()?.path().join("schedstat")));
-    files.map(|file| nanoseconds(file?)).sum()
-}
-
-fn nanoseconds(file: PathBuf) -> Option<Duration> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let first = text.split_whitespace().next()?;
-    Some(Duration::from_nanos(first.parse().ok()?))
-}
-
-fn call_to(server: &str) -> Call {
-    let to = Destination::Service {
-        namespace: NAMESPACE.to_owned(),
-        name: server.to_owned(),
-        port: PORT,
-    };
-    Call::app(workload("client"), to)
-}
-
-fn workload(name: &str) -> WorkloadName {
-    WorkloadName {
-        namespace: NAMESPACE.to_owned(),
-        name: name.to_owned(),
-    }
 }
 
 fn damaged(error: impl std::error::Error) -> ProxiesError {
@@ -220,16 +183,5 @@ pub(super) mod tests {
         ] {
             assert_eq!(is_refusal(statistic), expected, "{statistic}");
         }
-    }
-
-    #[test]
-    fn processor_time_of_this_process_grows_where_it_is_known() {
-        let this = std::process::id();
-        let Some(before) = cpu(this) else { return };
-        let mut sum = 0_u64;
-        while cpu(this).is_some_and(|now| now <= before) {
-            sum = std::hint::black_box(sum.wrapping_add(1));
-        }
-        assert!(cpu(this).unwrap() > before);
     }
 }

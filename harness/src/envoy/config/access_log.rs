@@ -56,12 +56,13 @@ const FIELDS: [(&str, &str); 19] = [
 /// Istio's lines come first and go to the same file: once ours is there, so are they.
 pub(super) fn file(source: Source, instruments: &Instruments) -> Vec<AccessLog> {
     let istio = instruments.istio_logs.iter().flat_map(|logs| logs.of(source));
-    let ours = Logger {
+    let is_written = !instruments.istio_logs.as_ref().is_some_and(|logs| logs.is_alone);
+    let ours = is_written.then(|| Logger {
         encoded: source.format().to_vec(),
         filter: None,
-    };
+    });
     istio
-        .chain([&ours])
+        .chain(&ours)
         .map(|logger| logger.writing_to(&instruments.access_log.to_string_lossy()))
         .collect()
 }

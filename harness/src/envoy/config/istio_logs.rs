@@ -14,7 +14,7 @@ use envoy_types::pb::envoy::extensions::access_loggers::filters::cel::v3::Expres
 use envoy_types::util::pack_any;
 
 use crate::envoy::logs::{MARK_FIELD, Marked};
-use crate::visibility::Visibility;
+use crate::visibility::{AccessLogs, Visibility};
 
 use super::access_log::{Logger, Source};
 use super::proto::{object, text};
@@ -57,38 +57,64 @@ const JSON: [(&str, &str); 24] = [
 ];
 
 /// What Istio has one proxy log, by whose log it is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct IstioLogs {
     requests: Vec<Logger>,
     listener: Vec<Logger>,
+    /// Whether our own access log is left out.
+    pub(super) is_alone: bool,
 }
 
 impl IstioLogs {
-    /// The logs as installed in both encodings, and with what `visibility` turns on.
-    pub(crate) fn new(visibility: &Visibility) -> Self {
-        let telemetry = || cel(&visibility.logged);
-        let as_installed = |filter: Option<FilterSpecifier>| {
-            [
-                Logger::new(marked_text(Marked::Text), filter.clone()),
-                Logger::new(marked_json(Marked::Json, JSON), filter),
-            ]
+    /// What is to be written beside our own access log or in its place; nothing if that is written alone.
+    pub(crate) fn of_settings(written: AccessLogs) -> Option<Self> {
+        let alone = |logs: Self| Self {
+            is_alone: true,
+            ..logs
         };
+        Some(match written {
+            AccessLogs::Ours => return None,
+            AccessLogs::OursAndIstio(visibility) => {
+                let mut all = Self::as_installed(Marked::Text);
+                for more in [Self::as_installed(Marked::Json), Self::visible(visibility)] {
+                    all.requests.extend(more.requests);
+                    all.listener.extend(more.listener);
+                }
+                all
+            }
+            AccessLogs::Off => alone(Self::default()),
+            AccessLogs::AsInstalled => alone(Self::as_installed(Marked::Text)),
+            AccessLogs::WithVisibility(visibility) => alone(Self::visible(visibility)),
+        })
+    }
+
+    /// With `meshConfig.accessLogFile` set, in the encoding of the mark.
+    fn as_installed(mark: Marked) -> Self {
+        let format = match mark {
+            Marked::Json => marked_json(mark, JSON),
+            Marked::Text | Marked::Visible => marked_text(mark),
+        };
+        Self {
+            requests: vec![Logger::new(format.clone(), None)],
+            listener: vec![Logger::new(format, Some(no_route()))],
+            is_alone: false,
+        }
+    }
+
+    /// With the manifests applied.
+    fn visible(visibility: &Visibility) -> Self {
+        let telemetry = || cel(&visibility.logged);
         let format = visibility
             .listener_format
             .iter()
             .map(|(field, operator)| (field.as_str(), operator.as_str()));
         Self {
-            requests: as_installed(None)
-                .into_iter()
-                .chain([Logger::new(marked_text(Marked::Visible), Some(telemetry()))])
-                .collect(),
-            listener: as_installed(Some(no_route()))
-                .into_iter()
-                .chain([
-                    Logger::new(marked_text(Marked::Visible), Some(both(no_route(), telemetry()))),
-                    Logger::new(marked_json(Marked::Visible, format), None),
-                ])
-                .collect(),
+            requests: vec![Logger::new(marked_text(Marked::Visible), Some(telemetry()))],
+            listener: vec![
+                Logger::new(marked_text(Marked::Visible), Some(both(no_route(), telemetry()))),
+                Logger::new(marked_json(Marked::Visible, format), None),
+            ],
+            is_alone: false,
         }
     }
 

@@ -4,10 +4,11 @@
 //! that. Keys that are too fine cost time; too coarse they would be wrong, which a test against single predictions
 //! of random meshes would show.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::fault::{Conditions, Obstacle, TlsLimits};
 use crate::istio::Topology;
+use crate::istio::destination_rule::Rule;
 use crate::istio::host;
 use crate::istio::matrix::Column;
 use crate::istio::policy::{Because, InboundGroup, ListenerClass, MtlsMode};
@@ -26,6 +27,11 @@ pub(super) struct Kinship<'a> {
     /// Labels that select clients of a rule, by namespace.
     client_labels: BTreeMap<&'a str, BTreeSet<&'a str>>,
     named_hosts: HashSet<&'a str>,
+    /// The rules of each host that one names.
+    rules_of_host: HashMap<&'a str, Vec<&'a Rule>>,
+    rules_of_wildcard: Vec<(&'a str, &'a Rule)>,
+    routed_hosts: HashSet<&'a str>,
+    routed_wildcards: BTreeSet<&'a str>,
     /// Wildcards of rules that say the same for every host they cover.
     plain_wildcards: BTreeSet<&'a str>,
     /// Wildcards of routes, and of rules whose effect depends on who is behind the host.
@@ -35,7 +41,13 @@ pub(super) struct Kinship<'a> {
 /// What distinguishes callers.
 #[derive(Debug, Eq, Hash, PartialEq)]
 pub(super) struct CallerKey<'a> {
-    namespace: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) kind: CallerKind<'a>,
+}
+
+/// What distinguishes callers, wherever they are.
+#[derive(Debug, Eq, Hash, PartialEq)]
+pub(super) struct CallerKind<'a> {
     sidecar: bool,
     unmodelled: &'a [String],
     configured_by: Option<&'a ObjectRef>,
@@ -43,6 +55,25 @@ pub(super) struct CallerKey<'a> {
     credentials: Option<&'a WorkloadCredentials>,
     waits: bool,
     tls: Tls<'a>,
+}
+
+/// The namespaces of callers that a Service tells apart.
+#[derive(Debug)]
+pub(super) enum Discerned<'a> {
+    /// All of them.
+    All,
+    /// Each of these, and all others from these.
+    These(BTreeSet<&'a str>),
+}
+
+impl<'a> Discerned<'a> {
+    /// What of the caller's `namespace` the Service sees.
+    pub(super) fn seen(&self, namespace: &'a str) -> Option<&'a str> {
+        match self {
+            Self::All => Some(namespace),
+            Self::These(namespaces) => namespaces.contains(namespace).then_some(namespace),
+        }
+    }
 }
 
 /// What distinguishes columns.
@@ -115,6 +146,10 @@ impl<'a> Kinship<'a> {
             conditions,
             client_labels: BTreeMap::new(),
             named_hosts: HashSet::new(),
+            rules_of_host: HashMap::new(),
+            rules_of_wildcard: Vec::new(),
+            routed_hosts: HashSet::new(),
+            routed_wildcards: BTreeSet::new(),
             plain_wildcards: BTreeSet::new(),
             particular_wildcards: BTreeSet::new(),
         };
@@ -130,6 +165,10 @@ impl<'a> Kinship<'a> {
                         .map(|(key, _)| key.as_str()),
                 );
             }
+            match pattern.starts_with('*') {
+                true => kinship.rules_of_wildcard.push((pattern, rule)),
+                false => kinship.rules_of_host.entry(pattern).or_default().push(rule),
+            }
             match (pattern.starts_with('*'), rule.depends_on_servers()) {
                 (false, _) => kinship.named_hosts.insert(pattern),
                 (true, false) => kinship.plain_wildcards.insert(pattern),
@@ -138,8 +177,14 @@ impl<'a> Kinship<'a> {
         }
         for pattern in topology.virtual_services.hosts() {
             match pattern.starts_with('*') {
-                false => kinship.named_hosts.insert(pattern),
-                true => kinship.particular_wildcards.insert(pattern),
+                false => {
+                    kinship.routed_hosts.insert(pattern);
+                    kinship.named_hosts.insert(pattern)
+                }
+                true => {
+                    kinship.routed_wildcards.insert(pattern);
+                    kinship.particular_wildcards.insert(pattern)
+                }
             };
         }
         kinship
@@ -150,16 +195,41 @@ impl<'a> Kinship<'a> {
         let keys = self.client_labels.get(namespace).into_iter().flatten();
         CallerKey {
             namespace,
-            sidecar: workload.has_sidecar() && !self.conditions.uncaptured.contains(&workload.name),
-            unmodelled: &workload.unmodelled,
-            configured_by: self.topology.unmodelled.configures(workload),
-            labels: keys
-                .filter_map(|key| Some((*key, workload.labels.get(*key)?.as_str())))
-                .collect(),
-            credentials: self.unhealthy(workload),
-            waits: secrets::waits(self.topology, self.conditions, workload),
-            tls: self.tls(workload, Side::Client),
+            kind: CallerKind {
+                sidecar: workload.has_sidecar() && !self.conditions.uncaptured.contains(&workload.name),
+                unmodelled: &workload.unmodelled,
+                configured_by: self.topology.unmodelled.configures(workload),
+                labels: keys
+                    .filter_map(|key| Some((*key, workload.labels.get(*key)?.as_str())))
+                    .collect(),
+                credentials: self.unhealthy(workload),
+                waits: secrets::waits(self.topology, self.conditions, workload),
+                tls: self.tls(workload, Side::Client),
+            },
         }
+    }
+
+    /// Which namespaces of callers `service` tells apart: those that have a rule for it of their own. A route, or a rule
+    /// that only some namespaces see, tells all apart.
+    pub(super) fn discerned(&self, service: &Service) -> Discerned<'a> {
+        let host = service.host.as_str();
+        let covers = |pattern: &str| host::matches(pattern, host);
+        if self.routed_hosts.contains(host) || self.routed_wildcards.iter().any(|it| covers(it)) {
+            return Discerned::All;
+        }
+        let named = self.rules_of_host.get(host).into_iter().flatten().copied();
+        let wildcards = self
+            .rules_of_wildcard
+            .iter()
+            .filter(|(pattern, _)| covers(pattern));
+        let mut discerned = BTreeSet::new();
+        for rule in named.chain(wildcards.map(|(_, rule)| *rule)) {
+            if !rule.is_alike_elsewhere() {
+                return Discerned::All;
+            }
+            discerned.insert(rule.object.namespace.as_deref().unwrap_or_default());
+        }
+        Discerned::These(discerned)
     }
 
     pub(super) fn column(&self, service: &'a Service, column: &'a Column) -> ColumnKey<'a> {

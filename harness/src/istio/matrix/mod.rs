@@ -24,7 +24,7 @@ use super::topology::Topology;
 use super::workload::Workload;
 use crate::call::{Call, CallKind, Destination, Payload, PodName, WorkloadName};
 use crate::fault::Conditions;
-use kinship::Kinship;
+use kinship::{CallerKey, Discerned, Kinship};
 
 /// What all calls of a matrix have in common.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -117,12 +117,20 @@ pub fn predict_ports(
         .filter(|(service, column)| service.port(column.port).is_some_and(&wanted))
         .collect();
     let kinship = Kinship::new(topology, conditions);
-    let callers_by_key = Groups::of(callers.iter().map(|it| kinship.caller(it)));
+    let keys: Vec<CallerKey<'_>> = callers.iter().map(|it| kinship.caller(it)).collect();
+    let callers_by_key = Groups::of(keys.iter());
+    let kinds = Groups::of(keys.iter().map(|it| &it.kind)).members;
     let columns_by_key = Groups::of(
         columns
             .iter()
             .map(|(service, column)| kinship.column(service, column)),
     );
+
+    let discerned: Vec<Discerned<'_>> = columns_by_key
+        .firsts
+        .iter()
+        .map(|column| kinship.discerned(columns[*column].0))
+        .collect();
 
     let mut matrix = Matrix {
         shape: shape.clone(),
@@ -139,13 +147,18 @@ pub fn predict_ports(
         verdicts: Vec::new(),
     };
     let mut known: HashMap<Verdict, u32> = HashMap::new();
+    // Callers of most namespaces are one to most Services: what was predicted for one is so for the others.
+    let mut predicted: Vec<HashMap<(u32, Option<&str>), u32>> = vec![HashMap::new(); discerned.len()];
     for &caller in &callers_by_key.firsts {
-        for &column in &columns_by_key.firsts {
-            let call = matrix.call(caller, column);
-            let verdict = Verdict::new(topology, &call, predict(topology, conditions, &call));
-            let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
-            let index = *known.entry(verdict).or_insert(next);
-            matrix.cells.push(index);
+        for (number, &column) in columns_by_key.firsts.iter().enumerate() {
+            let seen = (kinds[caller], discerned[number].seen(keys[caller].namespace));
+            let cell = predicted[number].entry(seen).or_insert_with(|| {
+                let call = matrix.call(caller, column);
+                let verdict = Verdict::new(topology, &call, predict(topology, conditions, &call));
+                let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+                *known.entry(verdict).or_insert(next)
+            });
+            matrix.cells.push(*cell);
         }
     }
     let mut verdicts: Vec<_> = known.into_iter().collect();

@@ -58,7 +58,7 @@ pub(in crate::mesh) struct Pods<N: Network> {
 impl<N: Network> Pods<N> {
     pub(super) fn new(settings: Settings, folder: &Path, control_socket: &Path) -> Self {
         Self {
-            istio_logs: settings.istio_logs.map(|it| Arc::new(IstioLogs::new(it))),
+            istio_logs: IstioLogs::of_settings(settings.access_logs).map(Arc::new),
             settings,
             folder: folder.to_owned(),
             control_socket: control_socket.to_owned(),

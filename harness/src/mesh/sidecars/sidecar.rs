@@ -107,6 +107,10 @@ impl Sidecar {
         &self.process.files().admin
     }
 
+    pub(super) fn access_log(&self) -> &Path {
+        &self.process.files().access_log
+    }
+
     pub(super) fn instruments(
         &self,
         connections: Connections,
