@@ -155,6 +155,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "call",
             "envoy",
             "fault",
+            "istio",
+            "kernel",
             "logs",
             "mesh",
             "outcome",
@@ -164,6 +166,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "scenario",
             "snapshot",
             "visibility",
+            "wire",
         ],
     ),
 ];

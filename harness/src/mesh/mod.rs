@@ -36,6 +36,7 @@ pub use capability::Capability;
 pub use error::MeshError;
 pub use load::{Requests, Tally};
 pub use netns::NetnsError;
+pub(crate) use netns::time_of_namespaces;
 pub use proxy_logs::ProxyLogs;
 pub use run_directory::{RunDirectory, RunDirectoryError, sweep};
 pub use sidecars::{ApplicationError, ApplicationServer, Speaks};

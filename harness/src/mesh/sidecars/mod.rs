@@ -13,6 +13,7 @@ mod routing;
 mod sidecar;
 mod unobserved;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::envoy::logs::Marked;
 use crate::envoy::xds::ControlPlane;
 use crate::istio::Topology;
 use crate::istio::policy::Discovery;
+use crate::network_namespace::NetworkNamespace;
 use crate::pki::Authority;
 use crate::probe::dial::{self, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
@@ -160,6 +162,13 @@ impl<N: Network> SidecarMesh<N> {
         }))
     }
 
+    /// Where to listen in on a call, and on the way to where, if that is wanted.
+    fn tapped(&self, desired: &Desired, call: &Call) -> Option<(NetworkNamespace, SocketAddr)> {
+        let (pod, port) = target(&desired.topology, call)?;
+        let called = self.places.reach(&desired.topology, &pod, port)?;
+        Some((self.pods.tapped(&call.from.pod(0))?, called))
+    }
+
     /// Where a call comes from: its client's first pod, past the sidecar's capture where it is no application's.
     fn origin(&self, call: &Call) -> Result<load::Origin, MeshError> {
         let namespace = self.pods.namespace(&call.from.pod(0));
@@ -231,10 +240,7 @@ impl<N: Network> SidecarMesh<N> {
         let before = self.pods.mark(ends).await?;
         // The pin; the proxy took it in while it was asked for its counters.
         self.pods.in_force(&self.control).await?;
-        let called = server
-            .as_ref()
-            .and_then(|(pod, port)| self.places.reach(&desired.topology, pod, *port));
-        let tap = match self.pods.tapped(&call.from.pod(0)).zip(called) {
+        let tap = match self.tapped(desired, call) {
             Some((namespace, called)) => Some(Tap::open(&namespace, called).await?),
             None => None,
         };
