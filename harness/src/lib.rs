@@ -37,3 +37,4 @@ pub mod scenario;
 pub mod snapshot;
 pub mod symptom;
 pub mod visibility;
+pub mod wire;

@@ -32,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("probe", &["call", "network_namespace", "outcome", "pki"]),
     ("kernel", &["child", "network_namespace", "probe"]),
+    ("wire", &["network_namespace", "outcome", "probe"]),
     (
         "envoy",
         &[
@@ -59,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "probe",
             "snapshot",
             "visibility",
+            "wire",
         ],
     ),
     (
@@ -170,6 +172,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "call",
             "envoy",
             "fault",
+            "istio",
+            "kernel",
             "logs",
             "mesh",
             "outcome",
@@ -179,6 +183,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "scenario",
             "snapshot",
             "visibility",
+            "wire",
         ],
     ),
 ];

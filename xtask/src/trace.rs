@@ -1,4 +1,4 @@
-//! `cargo xtask trace`: what the kernel sees of failing connections.
+//! `cargo xtask trace`: what the kernel sees of failing connections, and beside scenarios what is on the wire, too.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 Examples:
   sudo -E cargo xtask trace                                    until Ctrl-C
   sudo -E cargo xtask trace --for 30s --output json
-  sudo -E cargo xtask trace --scenario skew-1.24.0             beside a scenario
+  sudo -E cargo xtask trace --scenario skew-1.24.0             beside a scenario, and what is on the wire
   sudo -E cargo xtask trace --all --output markdown            the table of docs/layers.md",
     verbatim_doc_comment
 )]
@@ -57,6 +57,10 @@ pub(crate) struct Trace {
     /// Every scenario of the catalogue
     #[arg(long, conflicts_with = "scenario")]
     all: bool,
+
+    /// Where scenarios are run
+    #[arg(long, value_name = "TIER", default_value_t = Tier::Local)]
+    on: Tier,
 
     /// How to print results
     #[arg(long, value_enum, default_value_t = Output::Text)]
@@ -143,8 +147,8 @@ impl Trace {
 
     fn beside_scenarios(&self) -> anyhow::Result<Exit> {
         let scenarios = self.chosen()?;
-        let witnesses = [Witness::Kernel];
-        let Some(results) = silently(&scenarios, Tier::Local, Settings::default(), LIMIT, &witnesses)? else {
+        let witnesses = [Witness::Kernel, Witness::Wire];
+        let Some(results) = silently(&scenarios, self.on, Settings::default(), LIMIT, &witnesses)? else {
             return Ok(Exit::Interrupted);
         };
         let layers = Layers::of(&results);

@@ -66,10 +66,7 @@ pub enum BenchError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// It does not hold, so what it takes means nothing.
-    #[error(
-        "{scenario} is {verdict} on {}, so there is nothing to measure (run {reproduce})",
-        Tier::Local
-    )]
+    #[error("{scenario} is {verdict}, so there is nothing to measure (run {reproduce})")]
     NotHeld {
         /// The scenario.
         scenario: String,

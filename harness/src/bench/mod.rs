@@ -1,4 +1,4 @@
-//! Measuring: scenarios against their floor, proxies against each other, what proxies' logs cost, and the large mesh that
+//! Measuring: scenarios against their floor, proxies against each other, tiers, what proxies' logs cost, and the large mesh that
 //! audits are measured on.
 //!
 //! A ratio between two figures of one machine and one moment means something on any machine; the figures alone do not.
@@ -10,6 +10,7 @@ mod pair;
 mod processor;
 pub mod proxies;
 mod spread;
+pub mod tiers;
 pub mod visibility;
 
 pub use clean_mesh::clean_mesh;

@@ -56,6 +56,8 @@ pub(crate) struct Files {
     pub(crate) access_log: PathBuf,
     pub(crate) admin: PathBuf,
     pub(crate) pid: PathBuf,
+    /// The secrets of its TLS connections, where they are wanted.
+    pub(crate) key_log: PathBuf,
 }
 
 impl Files {
@@ -67,6 +69,7 @@ impl Files {
             access_log: folder.join(format!("{label}.access.log")),
             admin: folder.join(format!("admin{number}")),
             pid: folder.join(format!("{label}.pid")),
+            key_log: folder.join(format!("{label}.keys")),
         }
     }
 }

@@ -401,6 +401,7 @@ mod tests {
             access_log: "/run/access.log".into(),
             connections: Connections::Fresh,
             istio_logs: None,
+            key_log: None,
         };
         let told = || Resources {
             clusters: vec![inbound_passthrough(None, &instruments)],

@@ -8,6 +8,7 @@ use crate::envoy::{AdminError, ProcessError, XdsError};
 use crate::kernel::TracerError;
 use crate::pki::PkiError;
 use crate::probe::DialError;
+use crate::wire::WireError;
 
 use super::{ApplicationError, NetnsError, RunDirectoryError, Tier};
 
@@ -127,6 +128,9 @@ pub enum MeshError {
     /// The kernel was to be watched, and is not any more.
     #[error(transparent)]
     Kernel(#[from] TracerError),
+    /// The wire was to be listened in on.
+    #[error(transparent)]
+    Wire(#[from] WireError),
     /// The harness broke one of its own rules.
     #[error("internal fault of the harness: {0}")]
     Internal(String),
@@ -141,6 +145,7 @@ impl MeshError {
             Self::TierMissing { .. }
                 | Self::Provision(_)
                 | Self::RunDirectory(_)
+                | Self::Wire(_)
                 | Self::Netns(NetnsError::Namespace { .. } | NetnsError::Missing { .. })
         )
     }

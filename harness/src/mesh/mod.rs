@@ -36,6 +36,7 @@ pub use capability::Capability;
 pub use error::MeshError;
 pub use load::{Requests, Tally};
 pub use netns::NetnsError;
+pub(crate) use netns::time_of_namespaces;
 pub use proxy_logs::ProxyLogs;
 pub use run_directory::{RunDirectory, RunDirectoryError, sweep};
 pub use sidecars::{ApplicationError, ApplicationServer, Speaks};
@@ -131,6 +132,8 @@ pub struct Settings {
     pub access_logs: AccessLogs,
     /// Watches the connections of every call, which must then be the only one that this process makes.
     pub kernel: Option<Arc<Tracer>>,
+    /// Listen in on the wire between caller and called pod, and have proxies tell the secrets of their connections meanwhile.
+    pub wire: bool,
     /// Told how the download of missing binaries goes.
     pub progress: Arc<dyn Progress + Send + Sync>,
 }
@@ -143,6 +146,7 @@ impl Default for Settings {
             recording: None,
             access_logs: AccessLogs::default(),
             kernel: None,
+            wire: false,
             progress: Arc::new(Silent),
         }
     }

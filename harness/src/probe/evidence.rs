@@ -10,6 +10,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::KernelConnection;
+use super::wire::WireConnection;
 use crate::call::{CallKind, Payload};
 
 /// Everything gathered about one call.
@@ -38,6 +39,9 @@ pub struct Evidence {
     /// ended; empty where nobody watched.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kernel: Vec<KernelConnection>,
+    /// What was on the wire to the called pod; empty where nobody listened in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wire: Vec<WireConnection>,
     /// Pieces that are our own instruments and that a real mesh does not show by default.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub instruments: Vec<String>,

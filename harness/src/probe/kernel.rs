@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::alert;
 use crate::outcome::Side;
 
 /// A connection, or an attempt at one, from its beginning to its end.
@@ -194,14 +195,14 @@ impl KernelConnection {
 
 impl KernelEnd {
     fn alert_in_the_clear(&self, side: Side) -> Option<Attribution> {
-        let alert = self
+        let sent = self
             .records
             .iter()
             .find(|record| record.is_fatal_alert_in_the_clear())?;
-        let code = alert.first[1];
-        let name = alert_name(code);
+        let code = sent.first[1];
+        let name = alert::name(code).map_or_else(String::new, |name| format!(" ({name})"));
         Some(Attribution {
-            layer: match is_of_certificates(code) {
+            layer: match alert::is_of_certificates(code) {
                 true => Layer::Certificate,
                 false => Layer::Proxy,
             },
@@ -247,36 +248,6 @@ impl TlsRecord {
             (DATA, 24) | (CHANGE_CIPHER_SPEC, 30) | (ALERT, 8..)
         )
     }
-}
-
-/// Alerts about a certificate (RFC 8446, section 6.2).
-const fn is_of_certificates(alert: u8) -> bool {
-    matches!(alert, 41..=46 | 48 | 49 | 113 | 114 | 116)
-}
-
-/// As RFC 8446 names it.
-fn alert_name(code: u8) -> String {
-    let name = match code {
-        40 => "handshake_failure",
-        42 => "bad_certificate",
-        43 => "unsupported_certificate",
-        44 => "certificate_revoked",
-        45 => "certificate_expired",
-        46 => "certificate_unknown",
-        47 => "illegal_parameter",
-        48 => "unknown_ca",
-        49 => "access_denied",
-        50 => "decode_error",
-        51 => "decrypt_error",
-        70 => "protocol_version",
-        71 => "insufficient_security",
-        80 => "internal_error",
-        112 => "unrecognized_name",
-        116 => "certificate_required",
-        120 => "no_application_protocol",
-        _ => return String::new(),
-    };
-    format!(" ({name})")
 }
 
 fn reset_reason(reason: u32) -> String {

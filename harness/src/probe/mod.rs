@@ -1,9 +1,11 @@
 //! Making a call ([`dial`]), gathering what both ends showed ([`Evidence`]), and naming its outcome ([`classify()`]).
 
+mod alert;
 pub mod classify;
 pub mod dial;
 pub mod evidence;
 pub mod kernel;
+pub mod wire;
 
 pub use classify::classify;
 pub use dial::{Dial, DialError, TlsOffer};

@@ -1,4 +1,4 @@
-//! What the kernel told of calls, against what became of them.
+//! What witnesses told of calls, against what became of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::outcome::{OutcomeId, Side};
 use crate::probe::Evidence;
 use crate::probe::kernel::{Attribution, KernelConnection, Layer};
+use crate::probe::wire::WireConnection;
 use crate::scenario::verdict::ScenarioResult;
 
 /// The document that the table of the whole catalogue is in.
@@ -19,7 +20,7 @@ pub struct Layers {
     pub rows: Vec<LayerRow>,
 }
 
-/// What the kernel told of calls that ended alike.
+/// What witnesses told of calls that ended alike.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LayerRow {
@@ -30,14 +31,29 @@ pub struct LayerRow {
     pub side: Option<Side>,
     /// How many there were.
     pub calls: usize,
-    /// Of how many the kernel saw a failure at this layer.
+    /// What the kernel of the host told.
+    pub kernel: Testimony,
+    /// What was on the wire between caller and called pod.
+    pub wire: Testimony,
+    /// Scenarios that have such calls.
+    pub scenarios: BTreeSet<String>,
+}
+
+/// What one witness told of calls that ended alike.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Testimony {
+    /// Of how many it saw a failure at this layer.
     pub layers: BTreeMap<Layer, usize>,
     /// Of how many it saw none.
     pub silent: usize,
     /// What it saw, in its own words, without what differs from run to run.
     pub seen: BTreeSet<String>,
-    /// Scenarios that have such calls.
-    pub scenarios: BTreeSet<String>,
+}
+
+/// What was seen on the wire to go wrong in a call: the last, because the ones before were tried again.
+#[must_use]
+pub fn attribution_by_wire(evidence: &Evidence) -> Option<Attribution> {
+    evidence.wire.last().and_then(WireConnection::attribution)
 }
 
 /// What the kernel saw go wrong in a call: the first, because what ends after it ends of it. An application whose proxy
@@ -61,19 +77,13 @@ impl Layers {
                         outcome: observed.id,
                         side: observed.side,
                         calls: 0,
-                        layers: BTreeMap::new(),
-                        silent: 0,
-                        seen: BTreeSet::new(),
+                        kernel: Testimony::default(),
+                        wire: Testimony::default(),
                         scenarios: BTreeSet::new(),
                     });
                 row.calls += 1;
-                match attribution(&call.evidence) {
-                    Some(Attribution { layer, seen, .. }) => {
-                        *row.layers.entry(layer).or_default() += 1;
-                        row.seen.insert(general(&seen));
-                    }
-                    None => row.silent += 1,
-                }
+                row.kernel.add(attribution(&call.evidence));
+                row.wire.add(attribution_by_wire(&call.evidence));
                 row.scenarios.insert(result.scenario.clone());
             }
         }
@@ -86,10 +96,12 @@ impl Layers {
     #[must_use]
     pub fn text(&self) -> String {
         let lines = self.rows.iter().map(|row| {
-            let mut line = format!("{:<40} {:>4} calls  {}", row.name(), row.calls, row.at());
-            for seen in &row.seen {
-                line.push_str("\n    ");
-                line.push_str(seen);
+            let mut line = format!("{:<40} {:>4} calls", row.name(), row.calls);
+            for (witness, told) in [("kernel", &row.kernel), ("wire", &row.wire)] {
+                line.push_str(&format!("\n    {witness:<6} {}", told.at(row.calls)));
+                for seen in &told.seen {
+                    line.push_str(&format!("\n           {seen}"));
+                }
             }
             line
         });
@@ -100,18 +112,21 @@ impl Layers {
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut lines = vec![
-            "| outcome | calls | layer | what the kernel sees | scenarios |".to_owned(),
-            "|---|---|---|---|---|".to_owned(),
+            "| outcome | calls | by the kernel | what it sees | by the wire | what it shows | scenarios |"
+                .to_owned(),
+            "|---|---|---|---|---|---|---|".to_owned(),
         ];
         lines.extend(self.rows.iter().map(|row| {
             let join = |texts: &BTreeSet<String>| texts.iter().cloned().collect::<Vec<_>>().join("; ");
             let scenarios: BTreeSet<String> = row.scenarios.iter().map(|name| format!("`{name}`")).collect();
             format!(
-                "| {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} |",
                 row.name(),
                 row.calls,
-                row.at(),
-                join(&row.seen),
+                row.kernel.at(row.calls),
+                join(&row.kernel.seen),
+                row.wire.at(row.calls),
+                join(&row.wire.seen),
                 join(&scenarios).replace("; ", ", ")
             )
         }));
@@ -126,10 +141,22 @@ impl LayerRow {
             None => self.outcome.to_string(),
         }
     }
+}
+
+impl Testimony {
+    fn add(&mut self, attribution: Option<Attribution>) {
+        match attribution {
+            Some(Attribution { layer, seen, .. }) => {
+                *self.layers.entry(layer).or_default() += 1;
+                self.seen.insert(general(&seen));
+            }
+            None => self.silent += 1,
+        }
+    }
 
     /// The layers, and how often there was none: counts only where not all calls are alike.
-    fn at(&self) -> String {
-        let count = |name: &str, calls: usize| match calls == self.calls {
+    fn at(&self, all: usize) -> String {
+        let count = |name: &str, calls: usize| match calls == all {
             true => name.to_owned(),
             false => format!("{name} {calls}"),
         };

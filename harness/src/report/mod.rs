@@ -21,7 +21,7 @@ pub use comparison::{Agreement, Cell, ComparedCall, Comparison, compare};
 pub use diagnosis::{diagnosis_json, diagnosis_text};
 pub use diagnosis_page::{DiagnosisPageError, diagnosis_page};
 pub use directory::{ReportError, Run, read, write};
-pub use layers::{LAYERS_PAGE, LayerRow, Layers, attribution};
+pub use layers::{LAYERS_PAGE, LayerRow, Layers, Testimony, attribution, attribution_by_wire};
 pub use prediction::{MatrixText, PredictedCall, reasons};
 pub use provenance::Provenance;
 pub use releases::Releases;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::layers::attribution;
+use super::layers::{attribution, attribution_by_wire};
 use super::load;
 use crate::outcome::Outcome;
 use crate::probe::Evidence;
@@ -190,6 +190,7 @@ pub(super) fn evidence(evidence: &Evidence) -> Vec<String> {
         lines.push(format!("app        {}", json(application)));
     }
     lines.extend(attribution(evidence).map(|it| format!("kernel     {it}")));
+    lines.extend(attribution_by_wire(evidence).map(|it| format!("wire       {it}")));
     if let Some(missing) = &evidence.incomplete {
         lines.push(format!("incomplete {missing}"));
     }

@@ -8,6 +8,7 @@ mod predict;
 mod preflight;
 mod proxies;
 mod report;
+mod tiers;
 mod visibility;
 
 use clap::{Args, Subcommand};
@@ -38,6 +39,8 @@ enum What {
     Proxies(proxies::Proxies),
     /// A report of ten thousand calls
     Report(report::Report),
+    /// The netns tier against local, and what witnesses cost
+    Tiers(tiers::Tiers),
     /// What it costs to have proxies show what Istio hides
     Visibility(visibility::Visibility),
 }
@@ -52,6 +55,7 @@ impl Bench {
             What::Preflight(command) => command.run(),
             What::Proxies(command) => command.run(),
             What::Report(command) => command.run(),
+            What::Tiers(command) => command.run(),
             What::Visibility(command) => command.run(),
         }
     }

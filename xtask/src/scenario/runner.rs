@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::Context;
 use meshproof::envoy::binary::TerminalProgress;
 use meshproof::kernel::Tracer;
-use meshproof::mesh::{Settings, Tier, sweep};
+use meshproof::mesh::{MeshError, Settings, Tier, sweep};
 use meshproof::report::Text;
 use meshproof::scenario::verdict::{PhaseResult, ScenarioResult};
 use meshproof::scenario::{Options, Scenario, execute, not_run, reproduce};
+use meshproof::wire;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -101,18 +102,22 @@ impl Runner {
             if self.witnesses.contains(&Witness::Kernel) {
                 self.settings.kernel = Some(Arc::new(Tracer::start().await?));
             }
+            self.settings.wire = self.witnesses.contains(&Witness::Wire);
+            if self.settings.wire && self.options.tier == Tier::Local {
+                wire::measure().await.map_err(MeshError::from)?;
+            }
             self.run_all(scenarios, repeat).await
         };
         interruptible.run(work)?.transpose()
     }
 
-    /// Runs all scenarios and prints them in their order: as many at a time as there are processors, but one where a
-    /// witness could not tell whose calls it sees.
+    /// Runs all scenarios and prints them in their order: as many at a time as there are processors, but one where the
+    /// kernel could not tell whose calls it sees.
     async fn run_all(&self, scenarios: &[Scenario], repeat: u32) -> anyhow::Result<Vec<ScenarioResult>> {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let at_once = match self.witnesses.is_empty() {
-            true => processors,
-            false => 1,
+        let at_once = match self.witnesses.contains(&Witness::Kernel) {
+            true => 1,
+            false => processors,
         };
         let permits = Arc::new(Semaphore::new(at_once));
         let mut running = JoinSet::new();

@@ -7,4 +7,6 @@ use clap::ValueEnum;
 pub(crate) enum Witness {
     /// The kernel of this host (root, bpftrace, Linux 6.10)
     Kernel,
+    /// What is on the wire between the pods, decrypted (root, or --on netns)
+    Wire,
 }

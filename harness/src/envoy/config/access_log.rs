@@ -156,6 +156,7 @@ mod tests {
             access_log: "/run/access.log".into(),
             connections: Connections::Fresh,
             istio_logs: None,
+            key_log: None,
         };
         let [log] = <[AccessLog; 1]>::try_from(file(Source::Listener, &instruments)).unwrap();
         let Some(access_log::ConfigType::TypedConfig(packed)) = log.config_type else {

@@ -196,7 +196,9 @@ fn filter_chain(
             ..FilterChainMatch::default()
         }),
         filters: vec![application_filter(inbound, chain, instruments)],
-        transport_socket: chain.terminates_mtls.then(|| tls::downstream(acceptance)),
+        transport_socket: chain
+            .terminates_mtls
+            .then(|| tls::downstream(acceptance, instruments)),
         ..FilterChain::default()
     }
 }

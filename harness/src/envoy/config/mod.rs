@@ -62,6 +62,8 @@ pub(crate) struct Instruments {
     pub(crate) connections: Connections,
     /// What Istio would have it log, where that is wanted beside our own access log.
     pub(crate) istio_logs: Option<Arc<IstioLogs>>,
+    /// Where it tells the secrets of its TLS connections, where the wire is listened in on.
+    pub(crate) key_log: Option<PathBuf>,
 }
 
 /// What a server demands of mesh mTLS beyond a certificate of a trusted root.

@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_c
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, Secret,
-    TlsCertificate, TlsParameters, UpstreamTlsContext, secret, tls_parameters::TlsProtocol,
+    TlsCertificate, TlsKeyLog, TlsParameters, UpstreamTlsContext, secret, tls_parameters::TlsProtocol,
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 
@@ -59,6 +59,7 @@ pub(super) fn upstream(tls: &TlsOrigination, instruments: &Instruments) -> Trans
             tls_certificate_sds_secret_configs: certificates,
             tls_params: Some(parameters(TlsProtocol::TlSv12, &[], &instruments.limits)),
             validation_context_type: validation,
+            key_log: key_log(instruments),
             ..CommonTlsContext::default()
         }),
         sni: tls.sni.clone().unwrap_or_default(),
@@ -71,7 +72,7 @@ pub(super) fn upstream(tls: &TlsOrigination, instruments: &Instruments) -> Trans
 }
 
 /// The socket of an inbound chain that terminates mesh mTLS.
-pub(super) fn downstream(acceptance: &Acceptance) -> TransportSocket {
+pub(super) fn downstream(acceptance: &Acceptance, instruments: &Instruments) -> TransportSocket {
     let minimum = if acceptance.only_tls_1_3 {
         TlsProtocol::TlSv13
     } else {
@@ -88,12 +89,21 @@ pub(super) fn downstream(acceptance: &Acceptance) -> TransportSocket {
             tls_certificate_sds_secret_configs: vec![sds_secret(WORKLOAD_SECRET, Waits::ForEver)],
             tls_params: Some(parameters(minimum, &INBOUND_CIPHER_SUITES, &acceptance.limits)),
             validation_context_type: Some(combined(prefixes, sds_secret(ROOT_SECRET, Waits::ForEver))),
+            key_log: key_log(instruments),
             ..CommonTlsContext::default()
         }),
         require_client_certificate: boolean(true),
         ..DownstreamTlsContext::default()
     };
     transport_socket(TLS_SOCKET, context)
+}
+
+fn key_log(instruments: &Instruments) -> Option<TlsKeyLog> {
+    let path = instruments.key_log.as_ref()?;
+    Some(TlsKeyLog {
+        path: path.display().to_string(),
+        ..TlsKeyLog::default()
+    })
 }
 
 pub(super) fn raw_buffer() -> TransportSocket {

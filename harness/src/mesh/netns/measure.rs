@@ -1,6 +1,9 @@
 //! Whether this machine has what the tier needs: tried, not guessed.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
 
 use super::capture::{self, Rules};
 use super::command::NetnsError;
@@ -33,4 +36,24 @@ pub(crate) async fn measure() -> Result<(), NetnsError> {
         capture::enforce(namespace, &rules).await?;
     }
     Ok(())
+}
+
+/// How long it takes to make so many pods' networks, with the rules of a pod that nothing stands in the way to.
+///
+/// # Errors
+/// What is missing, or forbidden.
+pub(crate) async fn time_of_namespaces(pods: usize) -> Result<Duration, NetnsError> {
+    let began = Instant::now();
+    let joined = Fabric::new().await?.join(pods).await?;
+    let rules = Rules {
+        captured: true,
+        ..Rules::default()
+    };
+    try_join_all(
+        joined
+            .iter()
+            .map(|(namespace, _)| capture::enforce(namespace, &rules)),
+    )
+    .await?;
+    Ok(began.elapsed())
 }

@@ -33,6 +33,7 @@ use capture::{MARK, PASSTHROUGH_SOURCE, Rules, SILENT_PORT};
 pub use command::NetnsError;
 use fabric::Fabric;
 pub(super) use measure::measure;
+pub(crate) use measure::time_of_namespaces;
 
 /// Capture, and policy in the root namespace; no istiod, no webhook.
 pub(super) const CAPABILITIES: &[Capability] = &[Capability::Interception, Capability::RootNamespace];

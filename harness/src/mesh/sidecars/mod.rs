@@ -13,6 +13,7 @@ mod routing;
 mod sidecar;
 mod unobserved;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,10 +24,12 @@ use crate::envoy::logs::Marked;
 use crate::envoy::xds::ControlPlane;
 use crate::istio::Topology;
 use crate::istio::policy::Discovery;
+use crate::network_namespace::NetworkNamespace;
 use crate::pki::Authority;
 use crate::probe::dial::{self, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
 use crate::snapshot::OutboundTrafficPolicy;
+use crate::wire::Tap;
 
 use super::{Component, Desired, Mesh, MeshError, ProxyLogs, RunDirectory, Settings, Tally, Tier};
 use application::Seen;
@@ -159,6 +162,13 @@ impl<N: Network> SidecarMesh<N> {
         }))
     }
 
+    /// Where to listen in on a call, and on the way to where, if that is wanted.
+    fn tapped(&self, desired: &Desired, call: &Call) -> Option<(NetworkNamespace, SocketAddr)> {
+        let (pod, port) = target(&desired.topology, call)?;
+        let called = self.places.reach(&desired.topology, &pod, port)?;
+        Some((self.pods.tapped(&call.from.pod(0))?, called))
+    }
+
     /// Where a call comes from: its client's first pod, past the sidecar's capture where it is no application's.
     fn origin(&self, call: &Call) -> Result<load::Origin, MeshError> {
         let namespace = self.pods.namespace(&call.from.pod(0));
@@ -230,6 +240,10 @@ impl<N: Network> SidecarMesh<N> {
         let before = self.pods.mark(ends).await?;
         // The pin; the proxy took it in while it was asked for its counters.
         self.pods.in_force(&self.control).await?;
+        let tap = match self.tapped(desired, call) {
+            Some((namespace, called)) => Some(Tap::open(&namespace, called).await?),
+            None => None,
+        };
         let mut caller = self.dial(desired, call, &nonce).await?;
         let mut cluster = None;
         if let (Some(copies), Some(marks)) = (copies, marks) {
@@ -246,6 +260,10 @@ impl<N: Network> SidecarMesh<N> {
             .pods
             .gather(&caller, ends, before, desired.connections, cluster.as_deref())
             .await?;
+        let wire = match tap {
+            Some(tap) => tap.told(&self.pods.key_logs(ends)).await?,
+            None => Vec::new(),
+        };
         if let (CallKind::Mirrored, Some(client)) = (call.kind, &mut gathered.client) {
             // They are of the call itself; of copies Envoy logs nothing.
             client.access_log.clear();
@@ -279,6 +297,7 @@ impl<N: Network> SidecarMesh<N> {
             client_proxy: gathered.client,
             server_proxy: gathered.server,
             kernel: Vec::new(),
+            wire,
             application: application.map(|(_, seen)| seen.application),
             incomplete: gathered.incomplete,
         })

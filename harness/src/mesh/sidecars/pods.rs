@@ -184,8 +184,10 @@ impl<N: Network> Pods<N> {
         let (name, folder, socket) = (name.clone(), self.folder.clone(), self.control_socket.clone());
         let namespace = home.namespace().clone();
         let mark = N::EXEMPTION.map(|exemption| exemption.mark);
+        let tells_secrets = self.settings.wire;
         Ok(Some(async move {
-            Sidecar::start(&name, number, binary, &folder, &socket, (&namespace, mark)).await
+            let place = (&namespace, mark);
+            Sidecar::start(&name, number, binary, &folder, &socket, place, tells_secrets).await
         }))
     }
 
@@ -364,6 +366,17 @@ impl<N: Network> Pods<N> {
 
     fn sidecars(&self) -> impl Iterator<Item = &Sidecar> {
         self.pods.values().filter_map(|pod| pod.sidecar.as_ref())
+    }
+
+    /// Where to listen in on what a pod sends, if that is wanted.
+    pub(super) fn tapped(&self, pod: &PodName) -> Option<NetworkNamespace> {
+        self.namespace(pod).filter(|_| self.settings.wire)
+    }
+
+    /// Where the sidecars of these pods tell the secrets of their connections.
+    pub(super) fn key_logs(&self, pods: [Option<&PodName>; 2]) -> Vec<PathBuf> {
+        let sidecars = pods.into_iter().flatten().filter_map(|pod| self.running(pod));
+        sidecars.filter_map(Sidecar::key_log).collect()
     }
 
     pub(super) fn admin_sockets(&self) -> Vec<(PodName, PathBuf)> {

@@ -1,6 +1,6 @@
 //! One sidecar: its process, what it says, and where it listens.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::fault::TlsLimits;
 use crate::mesh::MeshError;
 use crate::network_namespace::NetworkNamespace;
 use crate::pki::{Issued, Supply};
+use crate::wire::KeyLogFile;
 
 /// How long a configuration may take to come into force. Measured: 10 to 70 ms; the limit is for a stalled machine.
 const IN_FORCE_DEADLINE: Duration = Duration::from_secs(20);
@@ -39,6 +40,8 @@ pub(in crate::mesh) struct Sidecar {
     pub(super) access_log: Tail,
     pub(super) debug_log: Tail,
     process: EnvoyProcess,
+    /// Where it tells the secrets of its connections, if it does.
+    key_log: Option<KeyLogFile>,
     /// What it was told and has not been seen to follow yet.
     told: Told,
     /// The secrets it deliberately does not get.
@@ -62,12 +65,17 @@ impl Sidecar {
         folder: &Path,
         control_plane: &Path,
         (namespace, mark): (&NetworkNamespace, Option<u32>),
+        tells_secrets: bool,
     ) -> Result<Self, MeshError> {
         let label = format!(
             "{}.{}-{}.{number}",
             pod.workload.namespace, pod.workload.name, pod.ordinal
         );
         let files = Files::new(folder, &label, number);
+        let key_log = match tells_secrets {
+            true => Some(KeyLogFile::create(files.key_log.clone())?),
+            false => None,
+        };
         let node = format!("sidecar~{pod}~{number}");
         let config = bootstrap(&node, control_plane, &files.admin, mark);
         let process = EnvoyProcess::start(namespace, &binary.path, &node, files, &config).await?;
@@ -80,6 +88,7 @@ impl Sidecar {
             access_log: Tail::new(&files.access_log),
             debug_log: Tail::new(&files.log),
             process,
+            key_log,
             told: Told::default(),
             withheld: Vec::new(),
         })
@@ -87,6 +96,11 @@ impl Sidecar {
 
     pub(super) fn process_id(&self) -> Option<u32> {
         self.process.id()
+    }
+
+    /// Where it tells the secrets of its connections, if it does.
+    pub(super) fn key_log(&self) -> Option<PathBuf> {
+        self.key_log.as_ref().map(|file| file.path().to_owned())
     }
 
     pub(super) fn admin_socket(&self) -> &Path {
@@ -107,6 +121,7 @@ impl Sidecar {
             limits: TlsLimits::default(),
             connections,
             istio_logs,
+            key_log: self.key_log(),
         }
     }
 

@@ -4,10 +4,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::network::Network;
+use super::routing::target;
 use super::{SidecarMesh, not_planned, unplanned};
 use crate::call::{Call, PodName};
 use crate::mesh::MeshError;
 use crate::probe::dial;
+use crate::wire::Tap;
+
+/// How long lines may take to be written. Proxies write them every few milliseconds; the limit is for a stalled machine.
+const LINES_DEADLINE: Duration = Duration::from_secs(30);
+const LINES_POLL: Duration = Duration::from_millis(10);
 
 /// How long lines may take to be written. Proxies write them every few milliseconds; the limit is for a stalled machine.
 const LINES_DEADLINE: Duration = Duration::from_secs(30);
@@ -48,7 +54,8 @@ impl<N: Network> SidecarMesh<N> {
         taken
     }
 
-    /// Makes `count` requests of `call`, an application's, one after the other, without looking at what proxies tell.
+    /// Makes `count` requests of `call`, an application's, one after the other, without looking at what proxies tell. The wire
+    /// is read where the settings ask for that.
     ///
     /// # Errors
     /// As [`Mesh::call`](crate::mesh::Mesh::call); and when one is not answered by the application.
@@ -57,6 +64,10 @@ impl<N: Network> SidecarMesh<N> {
         let way = self
             .way(desired, call)?
             .ok_or_else(|| not_planned(call, "an address"))?;
+        let tap = match self.tapped(desired, call) {
+            Some((namespace, called)) => Some(Tap::open(&namespace, called).await?),
+            None => None,
+        };
         for number in 0..count {
             let nonce = format!("alone-{number}");
             let caller = dial::plaintext(&way.dial(call.payload, &nonce)).await?;
@@ -66,6 +77,11 @@ impl<N: Network> SidecarMesh<N> {
                     number,
                 });
             }
+        }
+        if let Some(tap) = tap {
+            let server = target(&desired.topology, call).map(|(pod, _)| pod);
+            let key_logs = self.pods.key_logs([Some(&call.from.pod(0)), server.as_ref()]);
+            tap.told(&key_logs).await?;
         }
         Ok(())
     }
