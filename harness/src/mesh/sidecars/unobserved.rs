@@ -15,10 +15,6 @@ use crate::wire::Tap;
 const LINES_DEADLINE: Duration = Duration::from_secs(30);
 const LINES_POLL: Duration = Duration::from_millis(10);
 
-/// How long lines may take to be written. Proxies write them every few milliseconds; the limit is for a stalled machine.
-const LINES_DEADLINE: Duration = Duration::from_secs(30);
-const LINES_POLL: Duration = Duration::from_millis(10);
-
 impl<N: Network> SidecarMesh<N> {
     /// How long a call takes its caller when nobody gathers evidence.
     pub(in crate::mesh) async fn time_of(&mut self, call: &Call) -> Result<Duration, MeshError> {
