@@ -35,7 +35,7 @@ pub(super) fn of(flow: &Flow, secrets: &Secrets) -> Told {
     let mut connection = WireConnection {
         client: flow.client,
         server: flow.server,
-        established: flow.is_established,
+        established: flow.is_established || !flow.to_server.has_begun(),
         sent: sent.len(),
         received: received.len(),
         closed_first: flow.closed_first,
@@ -44,7 +44,7 @@ pub(super) fn of(flow: &Flow, secrets: &Secrets) -> Told {
         alerts: Vec::new(),
         unread: None,
     };
-    if flow.is_established && !flow.to_server.has_begun() {
+    if !flow.to_server.has_begun() {
         connection.unread = Some("it began before this call".to_owned());
         return Told {
             connection,

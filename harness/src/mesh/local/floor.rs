@@ -52,7 +52,7 @@ pub struct PhaseFloor {
 /// pods, their successors' start is counted as the run needs it.
 ///
 /// # Errors
-/// As [`LocalMesh`]'s own.
+/// As [`Mesh::apply`](crate::mesh::Mesh::apply).
 pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Floor, MeshError> {
     let mut mesh = LocalMesh::new(settings.clone())?;
     let mut rehearsed = Vec::new();

@@ -225,3 +225,21 @@ fn what_is_no_tls_has_no_records() {
         [WireAlert::new(Side::Server, 2, 70, false, false)]
     );
 }
+
+#[test]
+fn a_connection_that_began_before_is_not_one_that_was_never_answered() {
+    let mut flows = crate::wire::flow::Flows::to(([10, 0, 0, 2], 8080).into());
+    let mut packet = Vec::new();
+    let tcp = etherparse::PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(40_000, 8080, 7, 1000);
+    tcp.ack(1).write(&mut packet, b"more").unwrap();
+    flows.take(&packet);
+    let told: Vec<Told> = flows.iter().map(|flow| of(flow, &Secrets::default())).collect();
+    let [told] = told.as_slice() else {
+        panic!("{} connections", told.len())
+    };
+    assert_eq!(
+        told.connection.unread.as_deref(),
+        Some("it began before this call")
+    );
+    assert_eq!(told.connection.attribution(), None);
+}
