@@ -23,7 +23,7 @@ $ cargo xtask diagnose --self-test                                              
 ```
 
 It exits with 0 if nothing fails, 1 if something does, 2 for bad usage, 3 for an input that cannot be read. `--output json`
-changes nothing about that. 
+changes nothing about that.
 
 Of a cluster, objects are listed (`manifests/rbac/preflight.yaml`), and the sidecars of those who take part are asked for their
 configuration dump, by `pilot-agent` in their own container, and for their logs (`manifests/rbac/diagnose.yaml`). What may not
