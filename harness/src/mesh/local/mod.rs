@@ -38,8 +38,7 @@ use crate::snapshot::OutboundTrafficPolicy;
 use super::{
     Capability, Component, Desired, Mesh, MeshError, ProxyLogs, RunDirectory, Settings, Tally, Tier,
 };
-use application::Seen;
-pub use application::{ApplicationError, ApplicationServer, Speaks};
+pub use application::{ApplicationError, ApplicationServer, Seen, Speaks};
 pub use floor::{Floor, PhaseFloor, floor};
 use load::{Load, Way};
 use obstacles::Obstacles;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::answer::{BAD_REQUEST, NOT_UNDERSTOOD, Responder, refuse};
@@ -50,16 +50,16 @@ pub struct ApplicationServer {
 /// Why an application could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplicationError {
-    /// No listener on loopback.
+    /// No listener.
     #[error(
-        "application of pod `{pod}` port {port} cannot listen on 127.0.0.1: \
-         check the limits on open files and on local ports"
+        "the application of `{name}` cannot listen on {address}: \
+         check that nobody else does, and the limits on open files and on local ports"
     )]
     Listen {
-        /// The pod.
-        pod: PodName,
-        /// The pod port.
-        port: u16,
+        /// What it calls itself.
+        name: String,
+        /// Where it was to listen.
+        address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
@@ -72,19 +72,43 @@ impl ApplicationServer {
     ///
     /// When the system gives no port.
     pub async fn start(pod: &PodName, port: u16, speaks: Speaks) -> Result<Self, ApplicationError> {
-        let listen = |source| ApplicationError::Listen {
-            pod: pod.clone(),
-            port,
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self::listen(pod.to_string(), port, loopback, speaks, Record::default()).await
+    }
+
+    /// Starts an application that calls itself `name` at an address of this machine, and tells `seen` what it sees as it
+    /// sees it; [`drain`](Self::drain) then tells nothing.
+    ///
+    /// # Errors
+    ///
+    /// When nobody may listen there, or somebody does.
+    pub async fn told_to(
+        name: String,
+        address: SocketAddr,
+        speaks: Speaks,
+        seen: mpsc::UnboundedSender<Seen>,
+    ) -> Result<Self, ApplicationError> {
+        Self::listen(name, address.port(), address, speaks, Record::told_to(seen)).await
+    }
+
+    async fn listen(
+        name: String,
+        port: u16,
+        address: SocketAddr,
+        speaks: Speaks,
+        record: Record,
+    ) -> Result<Self, ApplicationError> {
+        let failed = |source| ApplicationError::Listen {
+            name: name.clone(),
+            address,
             source,
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
         let responder = Arc::new(Responder {
-            workload: pod.to_string(),
+            workload: name,
             port,
-            record: Record::default(),
+            record,
         });
         let (running, stopped) = oneshot::channel();
         let accepting = tokio::spawn(accept(listener, Arc::clone(&responder), speaks, stopped));
