@@ -8,7 +8,9 @@ use std::thread::JoinHandle;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
+use crate::exec::{Exec, Executed};
 use crate::kinds::{Kind, Row};
+use crate::logs::Logs;
 use crate::objects::{Key, Objects};
 use crate::request::Seen;
 use crate::serve;
@@ -47,10 +49,15 @@ pub enum Cut {
 /// What a controller would do when an object is written: it may change the object, and gives others to write.
 type Reaction = Box<dyn FnMut(&Key, &mut Value) -> Vec<Value> + Send>;
 
+/// What programs in pods do.
+pub(crate) type Programs = Box<dyn FnMut(&Exec) -> Executed + Send>;
+
 /// What connections share.
 pub(crate) struct Shared {
     state: Mutex<State>,
     pub(crate) changed: watch::Sender<u64>,
+    /// Apart from the state, which a program may look at and change.
+    pub(crate) programs: Mutex<Option<Programs>>,
 }
 
 pub(crate) struct State {
@@ -60,7 +67,7 @@ pub(crate) struct State {
     pub(crate) users: BTreeMap<String, String>,
     pub(crate) seen: Vec<Seen>,
     pub(crate) cut: Cut,
-    pub(crate) logs: BTreeMap<(String, String, Option<String>), String>,
+    pub(crate) logs: Logs,
     pub(crate) release: String,
     reactions: Vec<Reaction>,
 }
@@ -82,11 +89,12 @@ impl Double {
                 users: BTreeMap::new(),
                 seen: Vec::new(),
                 cut: Cut::Never,
-                logs: BTreeMap::new(),
+                logs: Logs::default(),
                 release: "v1.36.2".to_owned(),
                 reactions: Vec::new(),
             }),
             changed: watch::Sender::new(0),
+            programs: Mutex::new(None),
         });
         let (stop, stopped) = oneshot::channel();
         let running = serve::start(Arc::clone(&shared), setup, stopped);
@@ -210,10 +218,19 @@ impl Double {
         self.shared.state().reactions.push(Box::new(reaction));
     }
 
-    /// What a pod's container has logged.
+    /// Lets programs run in pods; without, to run one is refused.
+    pub fn on_exec(&self, program: impl FnMut(&Exec) -> Executed + Send + 'static) {
+        let mut programs = self
+            .shared
+            .programs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *programs = Some(Box::new(program));
+    }
+
+    /// What a pod's container logs from now on, after what it has logged so far.
     pub fn log(&self, namespace: &str, pod: &str, container: Option<&str>, text: &str) {
-        let key = (namespace.to_owned(), pod.to_owned(), container.map(str::to_owned));
-        self.shared.state().logs.insert(key, text.to_owned());
+        self.shared.state().logs.append(namespace, pod, container, text);
     }
 
     /// The requests about resources that reached it so far, in their order.

@@ -127,6 +127,14 @@ impl Asked {
         })
     }
 
+    /// The same about the object itself.
+    pub(crate) fn of_object(&self) -> Self {
+        Self {
+            subresource: None,
+            ..self.clone()
+        }
+    }
+
     /// `pods`, or `pods/log`.
     pub(crate) fn resource(&self) -> String {
         match &self.subresource {
@@ -150,7 +158,7 @@ impl Asked {
 }
 
 /// Percent-decoded, with `+` for a space.
-fn decode(text: &str) -> String {
+pub(crate) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -24,7 +24,7 @@ use crate::answer::{Answer, Body};
 use crate::discovery::discover;
 use crate::double::{ADMIN, Cut, Setup, Shared};
 use crate::request::{Asked, Verb};
-use crate::{rbac, read, watch, write};
+use crate::{exec, rbac, read, watch, write};
 
 /// A server that runs.
 pub(crate) struct Running {
@@ -105,6 +105,7 @@ async fn answer_on(connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'sta
     // Whoever closes a connection has what they wanted.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(connection), service)
+        .with_upgrades()
         .await;
 }
 
@@ -117,7 +118,10 @@ enum Fate {
     Silent,
 }
 
-async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Sent>, std::io::Error> {
+async fn handle(
+    shared: Arc<Shared>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Sent>, std::io::Error> {
     let fate = fate(&shared);
     match fate {
         Fate::Dropped => return Err(std::io::Error::other("cut")),
@@ -135,6 +139,8 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         .unwrap_or_default()
         .to_owned();
     let (method, uri) = (request.method().as_str().to_owned(), request.uri().clone());
+    let key = header("sec-websocket-key");
+    let upgraded = hyper::upgrade::on(&mut request);
     let body = request
         .into_body()
         .collect()
@@ -169,6 +175,19 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         drop(state);
         return Ok(watched(shared, asked));
     }
+    if asked.subresource.as_deref() == Some("exec") && !key.is_empty() {
+        let found = read::get(&state.objects, &asked.of_object());
+        state
+            .seen
+            .push(asked.seen(&user, &path, if found.code == 200 { 101 } else { found.code }));
+        drop(state);
+        if found.code != 200 {
+            return Ok(sent(&found, fate));
+        }
+        let exec = exec::Exec::of(&asked, uri.query().unwrap_or_default());
+        tokio::spawn(exec::run(shared, exec, upgraded));
+        return Ok(switching(&key));
+    }
     let answer = match (asked.verb, asked.subresource.as_deref()) {
         (Verb::Get, Some("log")) => log(&state, &asked),
         (Verb::Get, _) => read::get(&state.objects, &asked),
@@ -196,21 +215,31 @@ fn fate(shared: &Shared) -> Fate {
 }
 
 fn log(state: &crate::double::State, asked: &Asked) -> Answer {
-    let key = (
-        asked.namespace.clone().unwrap_or_default(),
-        asked.name.clone().unwrap_or_default(),
-        asked.query.get("container").cloned(),
-    );
-    match state.logs.get(&key) {
-        Some(text) => Answer::text(text),
-        None => read::get(
-            &state.objects,
-            &Asked {
-                subresource: None,
-                ..asked.clone()
-            },
-        ),
+    match state.logs.read(asked) {
+        Some(text) => Answer::text(&text),
+        None => read::get(&state.objects, &asked.of_object()),
     }
+}
+
+/// The answer with which a connection becomes a WebSocket.
+fn switching(key: &str) -> Response<Sent> {
+    let mut response = response(101, "text/plain", Full::default().map_err(never).boxed());
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+    for (name, value) in [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-protocol", exec::PROTOCOL),
+        ("sec-websocket-accept", &accept),
+    ] {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn never(never: Infallible) -> std::io::Error {
+    match never {}
 }
 
 fn sent(answer: &Answer, fate: Fate) -> Response<Sent> {
@@ -229,9 +258,7 @@ fn sent(answer: &Answer, fate: Fate) -> Response<Sent> {
             });
             BodyExt::boxed(StreamBody::new(begun.chain(ended)))
         }
-        _ => Full::new(bytes)
-            .map_err(|never: Infallible| match never {})
-            .boxed(),
+        _ => Full::new(bytes).map_err(never).boxed(),
     };
     response(answer.code, media_type, body)
 }

@@ -87,12 +87,31 @@ fn patch(
                 return Answer::not_found(&asked.kind, &key.name);
             };
             let mut value = old.value.clone();
-            merge(&mut value, sent, true);
+            let mut sent = sent.clone();
+            if media_type.contains("strategic") {
+                keep_conditions(&value, &mut sent);
+            }
+            merge(&mut value, &sent, true);
             let value = as_subresource(asked, &old.value, value);
             ok(state.put(key, value), asked)
         }
         _ => Answer::media_type(),
     }
+}
+
+/// A strategic merge replaces those conditions of the status that are of a type it names.
+fn keep_conditions(old: &Value, sent: &mut Value) {
+    const CONDITIONS: &str = "/status/conditions";
+    let Some(new) = sent.pointer_mut(CONDITIONS).and_then(Value::as_array_mut) else {
+        return;
+    };
+    let named: Vec<Value> = new.iter().map(|it| it["type"].clone()).collect();
+    let others = old.pointer(CONDITIONS).and_then(Value::as_array);
+    let others = others
+        .into_iter()
+        .flatten()
+        .filter(|it| !named.contains(&it["type"]));
+    new.extend(others.cloned());
 }
 
 /// Status is changed by its subresource alone, and nothing else by it.

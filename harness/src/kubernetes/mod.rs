@@ -2,7 +2,9 @@
 //! time and fails with a [`KubernetesError`] that says what to do.
 
 mod apply;
+mod container;
 mod context;
+mod delete;
 mod error;
 mod kubeconfig;
 mod list;
@@ -12,6 +14,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use container::{Container, Cursor, Executed};
 pub use context::Context;
 pub use error::KubernetesError;
 pub use resource::{Resource, Selection};
