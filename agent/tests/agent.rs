@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use meshproof::call::Payload;
-use meshproof::mesh::local::Seen;
+use meshproof::probe::agent::Seen;
 use meshproof::probe::agent::{Answer, Offer, Question};
 use meshproof::probe::evidence::{Bytes, Caller, Connect};
 

@@ -36,6 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "envoy",
             "fault",
             "istio",
+            "kubernetes",
             "outcome",
             "pki",
             "probe",

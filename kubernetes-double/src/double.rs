@@ -288,6 +288,12 @@ impl State {
         self.objects.get(&key).is_some()
     }
 
+    pub(crate) fn is_terminating(&self, namespace: &str) -> bool {
+        let key = Key::new(&self.kind("", "namespaces"), None, namespace);
+        let kept = self.objects.get(&key);
+        kept.is_some_and(|it| !it.value["metadata"]["deletionTimestamp"].is_null())
+    }
+
     pub(crate) fn put(&mut self, key: Key, value: Value) -> Value {
         let owners = self
             .objects

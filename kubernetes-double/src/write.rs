@@ -36,6 +36,10 @@ pub(crate) fn write(state: &mut State, asked: &Asked, media_type: &str, body: &[
         return Answer::not_found(&namespaces, namespace);
     }
     let old = state.objects.get(&key).cloned();
+    let place = asked.namespace.as_deref().filter(|_| old.is_none());
+    if let Some(namespace) = place.filter(|it| state.is_terminating(it)) {
+        return Answer::terminating(&asked.kind, &name, namespace);
+    }
     match (asked.verb, old) {
         (Verb::Create, Some(_)) => Answer::already_exists(&asked.kind, &name),
         (Verb::Create, None) => created(state.put(key, sent), asked),

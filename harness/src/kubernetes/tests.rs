@@ -302,3 +302,15 @@ async fn conditions_are_set_beside_others_and_an_object_that_is_gone_is_no_error
     assert!(context.delete(&PODS, Some("payments"), "checkout").await.unwrap());
     assert!(!context.delete(&PODS, Some("payments"), "checkout").await.unwrap());
 }
+
+#[tokio::test]
+async fn a_namespace_that_goes_is_named_and_rights_are_not_blamed() {
+    let double = Double::start(Setup::default());
+    double.apply(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: payments, deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [kubernetes]}",
+    );
+    let context = open(&double, "any").await.unwrap();
+    let map = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "payments"}});
+    let error = context.apply(&CONFIG_MAPS, &map).await.unwrap_err();
+    insta::assert_snapshot!(error, @r#"the API server refuses configmaps named m in the namespace payments (403): configmaps "m" is forbidden: unable to create new content in namespace payments because it is being terminated"#);
+}

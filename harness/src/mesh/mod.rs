@@ -5,13 +5,15 @@
 
 mod capability;
 mod error;
+pub mod kubernetes;
 mod load;
 pub mod local;
 mod proxy_logs;
+mod reached;
 pub mod replay;
 mod run_directory;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -120,6 +122,8 @@ pub struct Settings {
     pub keep: bool,
     /// What the `replay` tier answers from.
     pub recording: Option<replay::Recording>,
+    /// The cluster of the `kind` and `cluster` tiers.
+    pub place: Option<kubernetes::Place>,
     /// Also have proxies write what Istio would have them write, as installed and with these manifests.
     pub istio_logs: Option<&'static Visibility>,
     /// Told how the download of missing binaries goes.
@@ -132,6 +136,7 @@ impl Default for Settings {
             overrides: Overrides::default(),
             keep: false,
             recording: None,
+            place: None,
             istio_logs: None,
             progress: Arc::new(Silent),
         }
@@ -145,7 +150,9 @@ impl Tier {
         match self {
             Self::Local => local::CAPABILITIES,
             Self::Replay => replay::CAPABILITIES,
-            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => &[],
+            Self::Kind => kubernetes::OF_KIND,
+            Self::Cluster => kubernetes::OF_CLUSTER,
+            Self::Netns | Self::Docker => &[],
         }
     }
 
@@ -160,10 +167,25 @@ impl Tier {
                 let recording = settings.recording.clone().unwrap_or_default();
                 Ok(Box::new(replay::ReplayMesh::new(recording)))
             }
-            Self::Netns | Self::Docker | Self::Kind | Self::Cluster => {
-                Err(MeshError::TierMissing { tier: self })
-            }
+            Self::Kind | Self::Cluster => Ok(Box::new(kubernetes::KubernetesMesh::new(self, settings)?)),
+            Self::Netns | Self::Docker => Err(MeshError::TierMissing { tier: self }),
         }
+    }
+
+    /// Why the tier cannot show a state, or hold load on its calls; `None`: it can.
+    #[must_use]
+    pub fn objection(self, desired: &Desired, is_under_load: bool) -> Option<String> {
+        match self {
+            Self::Kind | Self::Cluster if is_under_load => Some(kubernetes::LOAD.to_owned()),
+            Self::Kind | Self::Cluster => kubernetes::beyond(self, desired),
+            Self::Local | Self::Netns | Self::Docker | Self::Replay => None,
+        }
+    }
+
+    /// Whether runs share what one of them may change, so that there is one at a time.
+    #[must_use]
+    pub const fn is_one_at_a_time(self) -> bool {
+        matches!(self, Self::Kind)
     }
 }
 
@@ -203,6 +225,15 @@ pub trait Mesh: Send {
         states: Vec<Desired>,
         load: &[Call],
     ) -> Result<Vec<Vec<Tally>>, MeshError>;
+
+    /// Keeps everything that somebody would ask for next of the last call, and says where; `None` where nothing more is
+    /// known than its evidence holds.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    async fn keep_evidence(&mut self, _: &Call) -> Result<Option<PathBuf>, MeshError> {
+        Ok(None)
+    }
 
     /// The proxies running now.
     fn components(&self) -> Vec<Component>;

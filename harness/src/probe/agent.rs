@@ -1,5 +1,5 @@
-//! A call made from inside a pod: what an agent there is asked, and what it answers. Both are one line of JSON, the question
-//! on standard input, so that a key in it is in no list of processes.
+//! A call made from inside a pod: what an agent there is asked, what it answers, and what it sees as the application.
+//! Each is one line of JSON, the question on standard input, so that a key in it is in no list of processes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::dial::{self, Dial, TlsOffer};
-use super::evidence::{Caller, Connect};
+use super::evidence::{Application, Caller, Connect};
 use crate::call::Payload;
 use crate::pki::{Issued, PrivateKey};
 use crate::probe::DialError;
@@ -64,6 +64,17 @@ pub enum Answer {
     Seen(Box<Caller>),
     /// It could not even be tried; why.
     Failed(String),
+}
+
+/// What an application saw of one call, or of bytes that name no call.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    /// What arrived. Repeated arrivals with one nonce are counted in `requests`; it stays 0 where the port does not
+    /// speak what the bytes were.
+    pub application: Application,
+    /// The call's nonce; absent where the bytes carry none (a ClientHello, other bytes, a foreign path).
+    pub nonce: Option<String>,
 }
 
 impl Question {

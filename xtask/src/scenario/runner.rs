@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Output;
+use super::place::InCluster;
 use super::printer::Printer;
 use crate::interrupt::Interruptible;
 
@@ -35,6 +36,7 @@ pub(crate) fn silently(
             silent: true,
         },
         limit,
+        in_cluster: None,
     };
     runner.run(scenarios, 1)
 }
@@ -49,6 +51,8 @@ pub(super) struct Runner {
     pub(super) printer: Printer,
     /// How long a scenario may take.
     pub(super) limit: Duration,
+    /// Where the tiers of clusters run.
+    pub(super) in_cluster: Option<InCluster>,
 }
 
 impl Runner {
@@ -65,13 +69,31 @@ impl Runner {
         if !swept.is_empty() {
             tracing::info!(directories = swept.len(), "removed what killed runs left behind");
         }
-        interruptible.run(self.run_all(scenarios, repeat))?.transpose()
+        if let Some(in_cluster) = &self.in_cluster {
+            match interruptible.run(in_cluster.place(self.options.tier))? {
+                None => return Ok(None),
+                Some(place) => self.settings.place = place?,
+            }
+        }
+        let ended = interruptible.run(self.run_all(scenarios, repeat))?.transpose();
+        let Some(place) = self.settings.place.as_ref().filter(|_| !self.settings.keep) else {
+            return ended;
+        };
+        // Runs that came to their end have removed what they made; what was interrupted, or failed to, has not.
+        match (interruptible.run(place.clear())?, ended) {
+            (Some(Err(left)), Err(error)) => Err(error.context(left.to_string())),
+            (Some(Err(left)), Ok(_)) => Err(left.into()),
+            (Some(Ok(_)) | None, ended) => ended,
+        }
     }
 
-    /// Runs all scenarios, as many at a time as there are processors, and prints them in their order.
+    /// Runs all scenarios, as many at a time as there are processors and the tier takes, and prints them in their order.
     async fn run_all(&self, scenarios: &[Scenario], repeat: u32) -> anyhow::Result<Vec<ScenarioResult>> {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let permits = Arc::new(Semaphore::new(processors));
+        let at_a_time = match self.options.tier.is_one_at_a_time() {
+            true => 1,
+            false => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        };
+        let permits = Arc::new(Semaphore::new(at_a_time));
         let mut running = JoinSet::new();
         let rounds = (0..repeat).flat_map(|_| scenarios.iter().cloned());
         for (number, scenario) in rounds.enumerate() {

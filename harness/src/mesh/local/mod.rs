@@ -25,24 +25,26 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::call::{Call, CallKind, Connections, Destination, Payload, PodName};
+use crate::call::{Call, CallKind, Connections, Destination, PodName};
 use crate::envoy::logs::Marked;
 use crate::envoy::xds::ControlPlane;
 use crate::istio::Topology;
 use crate::istio::policy::Discovery;
 use crate::pki::Authority;
+use crate::probe::agent::Seen;
 use crate::probe::dial::{self, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
 use crate::snapshot::OutboundTrafficPolicy;
 
+use super::reached::{alpn_of_a_sidecar, candidates, target};
 use super::{
     Capability, Component, Desired, Mesh, MeshError, ProxyLogs, RunDirectory, Settings, Tally, Tier,
 };
-pub use application::{ApplicationError, ApplicationServer, Seen, Speaks};
+pub use application::{ApplicationError, ApplicationServer, Speaks};
 pub use floor::{Floor, PhaseFloor, floor};
 use load::{Load, Way};
 use obstacles::Obstacles;
-use places::{Places, candidates, front_name, target};
+use places::{Places, front_name};
 use pods::Pods;
 use quiet::Owed;
 use resources::Pin;
@@ -457,16 +459,4 @@ fn unreachable() -> Caller {
         connect: Connect::Unreachable,
         ..Caller::default()
     }
-}
-
-/// The ALPN list a sidecar would offer for the same payload.
-fn alpn_of_a_sidecar(call: &Call) -> Vec<String> {
-    if !call.alpn.is_empty() {
-        return call.alpn.clone();
-    }
-    let protocols: &[&str] = match call.payload {
-        Payload::Http => &["istio-http/1.1", "istio", "http/1.1"],
-        Payload::Tcp => &["istio"],
-    };
-    protocols.iter().map(|&protocol| protocol.to_owned()).collect()
 }

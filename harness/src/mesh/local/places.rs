@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::routing::routed;
 use crate::call::{Call, PodName, WorkloadName};
 use crate::envoy::config::Front;
 use crate::istio::Topology;
-
-/// A port of a pod.
-pub(super) type PodPort = (PodName, u16);
+use crate::mesh::reached::PodPort;
 
 /// An address that refuses every connection (the discard port): what kube-proxy gives a Service without endpoints, and
 /// a pod a port on which nobody listens.
@@ -71,24 +68,6 @@ impl Places {
         } else {
             Some(NOWHERE.into())
         }
-    }
-}
-
-/// The pods and ports that may answer a call, in a stable order. Several for a Service with several endpoints.
-pub(super) fn candidates(topology: &Topology, call: &Call) -> Vec<PodPort> {
-    if let Some(routed) = routed(topology, call) {
-        let endpoints = routed.endpoints.into_iter();
-        return endpoints.map(|endpoint| (endpoint.pod, endpoint.port)).collect();
-    }
-    topology.reached(&call.to)
-}
-
-/// The pod and port a call is about: the endpoint it names, else the first.
-pub(super) fn target(topology: &Topology, call: &Call) -> Option<PodPort> {
-    let mut candidates = candidates(topology, call).into_iter();
-    match &call.endpoint {
-        Some(endpoint) => candidates.find(|(pod, _)| pod == endpoint),
-        None => candidates.next(),
     }
 }
 

@@ -20,11 +20,13 @@ use crate::mesh::{Component, Desired, MeshError, Settings};
 use crate::pki::{Authority, Supply};
 use crate::probe::evidence::Caller;
 
-use super::application::{ApplicationServer, Seen, Speaks};
+use super::application::{ApplicationServer, Speaks};
 use super::observe::{self, Before, Ends, Gathered};
-use super::places::{Places, PodPort};
+use super::places::Places;
 use super::resources::{self, Pin, front_names, pod_ports};
 use super::sidecar::Sidecar;
+use crate::mesh::reached::PodPort;
+use crate::probe::agent::Seen;
 
 /// One pod.
 struct Pod {

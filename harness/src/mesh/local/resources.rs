@@ -10,7 +10,8 @@ use crate::mesh::Desired;
 use crate::outcome::Side;
 use crate::snapshot::OutboundTrafficPolicy;
 
-use super::places::{NOWHERE, Places, candidates, front_name, target};
+use super::places::{NOWHERE, Places, front_name};
+use crate::mesh::reached::{candidates, target};
 
 /// For one client: the only endpoint that one of its clusters is shown, so that a call reaches the pod it is about.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,21 +1,8 @@
-//! Where VirtualServices send calls and their copies.
+//! Where VirtualServices send copies of calls.
 
 use crate::call::{Call, CallKind, Payload};
 use crate::istio::Topology;
-use crate::istio::policy::{Mirror, Outbound, RouteTarget};
-
-/// What the caller's sidecar does where a VirtualService sends the call, or its copy, elsewhere. `None` where none does,
-/// and where that depends on weights.
-pub(super) fn routed(topology: &Topology, call: &Call) -> Option<Outbound> {
-    let (namespace, name, port) = call.to.service()?;
-    let route = topology.route(&call.from, namespace, name, port)?;
-    let plain = call.payload == Payload::Http && call.subset.is_none() && call.endpoint.is_none();
-    match (call.kind, route.destinations.as_slice(), route.mirrors.as_slice()) {
-        (CallKind::Mirrored, _, [mirror, ..]) => topology.routed(&call.from, &mirror.to),
-        (CallKind::App, [(to, _)], _) if plain => topology.routed(&call.from, to),
-        _ => None,
-    }
-}
+use crate::istio::policy::{Mirror, RouteTarget};
 
 /// The clusters that take part where a VirtualService has a call copied.
 pub(super) struct Copies {

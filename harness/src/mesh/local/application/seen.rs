@@ -2,21 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use crate::probe::agent::Seen;
 use crate::probe::evidence::{Application, Bytes};
-
-/// What the application saw of one call, or of bytes that name no call.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Seen {
-    /// What arrived. Repeated arrivals with one nonce are counted in `requests`; it stays 0 where the port does not
-    /// speak what the bytes were.
-    pub application: Application,
-    /// The call's nonce; absent where the bytes carry none (a ClientHello, other bytes, a foreign path).
-    pub nonce: Option<String>,
-}
 
 /// All that an application saw since it was last asked, unless somebody is told of it at once.
 #[derive(Debug, Default)]

@@ -12,8 +12,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::answer::{BAD_REQUEST, NOT_UNDERSTOOD, Responder, refuse};
 use super::first_bytes::FirstBytes;
-use super::seen::{Record, Seen};
+use super::seen::Record;
 use crate::call::PodName;
+use crate::probe::agent::Seen;
 use crate::probe::evidence::Bytes;
 
 /// How long accepting pauses when the process has no file descriptor left for a connection.

@@ -6,6 +6,7 @@ use tokio::net::TcpStream;
 use super::answer::{BAD_REQUEST, NOT_UNDERSTOOD};
 use super::*;
 use crate::call::{Payload, WorkloadName};
+use crate::probe::agent::Seen;
 use crate::probe::dial::{Dial, TlsOffer, plaintext, tls};
 use crate::probe::evidence::{Application, Bytes, Ended};
 
