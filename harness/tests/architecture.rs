@@ -54,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "fault",
             "istio",
             "kernel",
+            "kubernetes",
             "network_namespace",
             "outcome",
             "pki",

@@ -77,6 +77,13 @@ pub(crate) async fn follow(shared: Arc<Shared>, asked: Asked, chunks: Chunks) {
     }
 }
 
+/// The time of the line of this number among all.
+pub(crate) fn time(number: u64) -> String {
+    let (seconds, millis) = (number / 1000, number % 1000);
+    let (hours, minutes, seconds) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("2026-01-01T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}000000Z")
+}
+
 fn key(asked: &Asked) -> (String, String, Option<String>) {
     (
         asked.namespace.clone().unwrap_or_default(),

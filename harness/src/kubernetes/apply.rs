@@ -42,4 +42,39 @@ impl Context {
             }),
         }
     }
+
+    /// Sets conditions in the status of an object, each by its type; the others stay.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub async fn set_conditions(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        conditions: &Value,
+    ) -> Result<(), KubernetesError> {
+        let selection = Selection {
+            resource,
+            namespace: Some(namespace),
+            name: Some(name),
+        };
+        let version = resource.versions.first().copied().unwrap_or("v1");
+        let what = format!("the status of {selection}");
+        let patch = serde_json::json!({"status": {"conditions": conditions}});
+        let write = async {
+            let request = Request::new(selection.path(version))
+                .patch_subresource("status", name, &PatchParams::default(), &Patch::Strategic(&patch))
+                .map_err(Error::BuildRequest)?;
+            self.client().request::<Value>(request).await
+        };
+        match tokio::time::timeout(self.answer(), write).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.failed("patch", &what, &error)),
+            Err(_) => Err(KubernetesError::Silent {
+                what,
+                after: self.answer(),
+            }),
+        }
+    }
 }
