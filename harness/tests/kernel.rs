@@ -17,7 +17,12 @@ use tokio::runtime::Runtime;
 
 #[expect(clippy::print_stderr, reason = "says why trials are not made")]
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    // What this process connects to besides is taken for what a trial does, and each tracer connects to see that it is
+    // up to date.
+    let arguments = Arguments {
+        test_threads: Some(1),
+        ..Arguments::from_args()
+    };
     let missing = Runtime::new().unwrap().block_on(Tracer::start()).err();
     if let Some(missing) = &missing {
         eprintln!("the kernel cannot be watched here: {missing}");

@@ -61,6 +61,11 @@ impl Bench {
     }
 }
 
+/// How often something is measured: once or more.
+fn count() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
+}
+
 /// Prints each goal with whether it is met. A missed one falsifies where goals are checked.
 fn judge(goals: &[(String, bool)], check: bool) -> Exit {
     for (goal, is_met) in goals {

@@ -12,6 +12,7 @@ use meshproof::mesh::Settings;
 use meshproof::report::Provenance;
 use semver::Version;
 
+use super::count;
 use crate::exit::Exit;
 use crate::interrupt::Interruptible;
 use crate::output::outln;
@@ -36,10 +37,6 @@ pub(super) struct Visibility {
     /// How to print results
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-fn count() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..)
 }
 
 /// How to print results.

@@ -26,7 +26,6 @@ pub(super) struct Kinship<'a> {
     conditions: &'a Conditions,
     /// Labels that select clients of a rule, by namespace.
     client_labels: BTreeMap<&'a str, BTreeSet<&'a str>>,
-    named_hosts: HashSet<&'a str>,
     /// The rules of each host that one names.
     rules_of_host: HashMap<&'a str, Vec<&'a Rule>>,
     rules_of_wildcard: Vec<(&'a str, &'a Rule)>,
@@ -34,8 +33,6 @@ pub(super) struct Kinship<'a> {
     routed_wildcards: BTreeSet<&'a str>,
     /// Wildcards of rules that say the same for every host they cover.
     plain_wildcards: BTreeSet<&'a str>,
-    /// Wildcards of routes, and of rules whose effect depends on who is behind the host.
-    particular_wildcards: BTreeSet<&'a str>,
 }
 
 /// What distinguishes callers.
@@ -145,13 +142,11 @@ impl<'a> Kinship<'a> {
             topology,
             conditions,
             client_labels: BTreeMap::new(),
-            named_hosts: HashSet::new(),
             rules_of_host: HashMap::new(),
             rules_of_wildcard: Vec::new(),
             routed_hosts: HashSet::new(),
             routed_wildcards: BTreeSet::new(),
             plain_wildcards: BTreeSet::new(),
-            particular_wildcards: BTreeSet::new(),
         };
         for (pattern, rule) in topology.destination_rules.hosts() {
             if let Some(selector) = &rule.selector {
@@ -169,22 +164,14 @@ impl<'a> Kinship<'a> {
                 true => kinship.rules_of_wildcard.push((pattern, rule)),
                 false => kinship.rules_of_host.entry(pattern).or_default().push(rule),
             }
-            match (pattern.starts_with('*'), rule.depends_on_servers()) {
-                (false, _) => kinship.named_hosts.insert(pattern),
-                (true, false) => kinship.plain_wildcards.insert(pattern),
-                (true, true) => kinship.particular_wildcards.insert(pattern),
-            };
+            if pattern.starts_with('*') && !rule.depends_on_servers() {
+                kinship.plain_wildcards.insert(pattern);
+            }
         }
         for pattern in topology.virtual_services.hosts() {
             match pattern.starts_with('*') {
-                false => {
-                    kinship.routed_hosts.insert(pattern);
-                    kinship.named_hosts.insert(pattern)
-                }
-                true => {
-                    kinship.routed_wildcards.insert(pattern);
-                    kinship.particular_wildcards.insert(pattern)
-                }
+                false => kinship.routed_hosts.insert(pattern),
+                true => kinship.routed_wildcards.insert(pattern),
             };
         }
         kinship
@@ -213,17 +200,12 @@ impl<'a> Kinship<'a> {
     /// that only some namespaces see, tells all apart.
     pub(super) fn discerned(&self, service: &Service) -> Discerned<'a> {
         let host = service.host.as_str();
-        let covers = |pattern: &str| host::matches(pattern, host);
-        if self.routed_hosts.contains(host) || self.routed_wildcards.iter().any(|it| covers(it)) {
+        if self.is_routed(host) {
             return Discerned::All;
         }
         let named = self.rules_of_host.get(host).into_iter().flatten().copied();
-        let wildcards = self
-            .rules_of_wildcard
-            .iter()
-            .filter(|(pattern, _)| covers(pattern));
         let mut discerned = BTreeSet::new();
-        for rule in named.chain(wildcards.map(|(_, rule)| *rule)) {
+        for rule in named.chain(self.wildcard_rules(host)) {
             if !rule.is_alike_elsewhere() {
                 return Discerned::All;
             }
@@ -235,8 +217,10 @@ impl<'a> Kinship<'a> {
     pub(super) fn column(&self, service: &'a Service, column: &'a Column) -> ColumnKey<'a> {
         let covers = |pattern: &&&str| host::matches(pattern, &service.host);
         let port = service.port(column.port);
-        let is_named = self.named_hosts.contains(service.host.as_str())
-            || self.particular_wildcards.iter().any(|it| covers(&it));
+        let host = service.host.as_str();
+        let is_named = self.rules_of_host.contains_key(host)
+            || self.is_routed(host)
+            || self.wildcard_rules(host).any(Rule::depends_on_servers);
         let Some(port) = port.filter(|_| !is_named) else {
             return ColumnKey::Named(column);
         };
@@ -304,6 +288,19 @@ impl<'a> Kinship<'a> {
             tls: self.tls(workload, Side::Server),
             obstacle,
         }
+    }
+
+    fn is_routed(&self, host: &str) -> bool {
+        self.routed_hosts.contains(host) || self.routed_wildcards.iter().any(|it| host::matches(it, host))
+    }
+
+    /// The rules whose wildcards cover `host`.
+    fn wildcard_rules(&self, host: &str) -> impl Iterator<Item = &'a Rule> {
+        let covering = self
+            .rules_of_wildcard
+            .iter()
+            .filter(move |(pattern, _)| host::matches(pattern, host));
+        covering.map(|(_, rule)| *rule)
     }
 
     fn tls(&self, workload: &Workload, end: Side) -> Tls<'a> {
