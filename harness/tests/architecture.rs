@@ -272,7 +272,7 @@ fn what_observes_knows_nothing_of_what_judges() {
 
 #[test]
 fn tiers_know_nothing_of_each_other() {
-    let tiers = ["local", "netns", "replay"];
+    let tiers = ["kubernetes", "local", "netns", "replay"];
     for tier in tiers {
         for file in sources().filter(|file| is_below(file, &format!("mesh/{tier}"))) {
             let text = code(&file);

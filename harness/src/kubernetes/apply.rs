@@ -14,7 +14,8 @@ impl Context {
     /// Applies an object of `resource`, in the first of its versions; what it is then.
     ///
     /// # Errors
-    /// When the server refuses it, or another manager owns one of its fields with another value (409).
+    /// When the server refuses it, does not have the resource, or another manager owns one of its fields with another value
+    /// (409).
     pub async fn apply(&self, resource: &Resource, object: &Value) -> Result<Value, KubernetesError> {
         let named = |key: &str| object["metadata"][key].as_str();
         let selection = Selection {
@@ -35,7 +36,15 @@ impl Context {
             self.client().request::<Value>(request).await
         };
         match tokio::time::timeout(self.answer(), write).await {
-            Ok(written) => written.map_err(|error| self.failed("apply", &what, &error)),
+            Ok(Ok(written)) => Ok(written),
+            // Of an object or a namespace that is missing a Status tells, with its reason; of a path, nothing does.
+            Ok(Err(Error::Api(status))) if status.code == 404 && status.reason != "NotFound" => {
+                Err(KubernetesError::NotServed {
+                    resource: resource.to_string(),
+                    versions: version.to_owned(),
+                })
+            }
+            Ok(Err(error)) => Err(self.failed("apply", &what, &error)),
             Err(_) => Err(KubernetesError::Silent {
                 what,
                 after: self.answer(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::call::{Call, PodName, WorkloadName};
 use crate::envoy::binary::ProvisionError;
 use crate::envoy::{AdminError, ProcessError, XdsError};
+use crate::invocation;
 use crate::kernel::TracerError;
 use crate::kubernetes::KubernetesError;
 use crate::pki::PkiError;
@@ -136,7 +137,11 @@ pub enum MeshError {
     /// A container will not start.
     #[error(
         "container {container} of pod {pod} does not start ({reason}): {message}{}",
-        if reason.contains("Image") { "; is the image of the agent in the cluster? (cargo xtask cluster up --agent IMAGE)" } else { "" }
+        if reason.contains("Image") {
+            format!("; is the image of the agent in the cluster? ({} cluster up --agent IMAGE)", invocation::command())
+        } else {
+            String::new()
+        }
     )]
     PodFails {
         /// `namespace/name`.

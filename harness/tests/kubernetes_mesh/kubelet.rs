@@ -26,6 +26,8 @@ struct World {
     pods_made: usize,
     /// Pods whose containers do not start, and why.
     failing: Option<&'static str>,
+    /// Whether somebody deletes namespaces as soon as they are there.
+    terminates: bool,
 }
 
 /// Lets pods come and programs run.
@@ -45,14 +47,21 @@ impl Kubelet {
     pub(crate) fn fail_pods(&self, reason: &'static str) {
         self.0.lock().unwrap().failing = Some(reason);
     }
+
+    pub(crate) fn terminate_namespaces(&self) {
+        self.0.lock().unwrap().terminates = true;
+    }
 }
 
 impl World {
-    fn written(&mut self, key: &Key, object: &Value) -> Vec<Value> {
+    fn written(&mut self, key: &Key, object: &mut Value) -> Vec<Value> {
         if key.plural == "envoyfilters" {
             let patch = &object["spec"]["configPatches"][0]["patch"]["value"];
             let number = &patch["metadata"]["filter_metadata"]["meshproof.dev/state"]["number"];
             self.number = number.as_str().unwrap().to_owned();
+        }
+        if key.plural == "namespaces" && self.terminates {
+            object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
         }
         if key.plural != "deployments" {
             return Vec::new();

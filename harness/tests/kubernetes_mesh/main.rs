@@ -1,7 +1,7 @@
 //! Scenarios in a cluster: an API server in this process with pods, sidecars and agents that answer as they were recorded to.
 //! No real cluster was ever used by these tests.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod kubelet;
 
@@ -77,7 +77,7 @@ impl Cluster {
         )
     }
 
-    /// Everything that carries the label of a run.
+    /// Everything that carries the label of a run, and is not on its way out.
     fn left(&self) -> Vec<String> {
         let kinds = [
             ("", "namespaces"),
@@ -90,7 +90,10 @@ impl Cluster {
         let all = kinds
             .iter()
             .flat_map(|(group, plural)| self.double.objects(group, plural));
-        let labelled = all.filter(|it| !it["metadata"]["labels"]["meshproof.dev/run"].is_null());
+        let labelled = all.filter(|it| {
+            let is_going = !it["metadata"]["deletionTimestamp"].is_null();
+            !is_going && !it["metadata"]["labels"]["meshproof.dev/run"].is_null()
+        });
         labelled.map(|it| it["metadata"]["name"].to_string()).collect()
     }
 }
@@ -100,10 +103,12 @@ fn scenario(name: &str) -> Scenario {
     Catalogue::load(root).unwrap().get(name).unwrap().clone()
 }
 
-/// A text with the name of the run, which differs each time, as `mpRUN`.
+/// A text with the name of the run, which differs each time, as `mpRUN`, and what is made of it as `DIGEST`.
 fn steady(text: &str) -> String {
     let run = regex::Regex::new("mp[0-9a-f]{8}").unwrap();
-    run.replace_all(text, "mpRUN").into_owned()
+    let digest = regex::Regex::new("dev/template: [0-9a-f]{10}").unwrap();
+    let text = run.replace_all(text, "mpRUN");
+    digest.replace_all(&text, "dev/template: DIGEST").into_owned()
 }
 
 #[tokio::test]
@@ -234,7 +239,7 @@ async fn a_call_that_is_not_as_expected_leaves_a_folder_that_says_why_and_holds_
 #[tokio::test]
 async fn what_goes_wrong_is_one_error_that_says_what_to_do_and_leaves_nothing() {
     type Wrong = fn(&Cluster);
-    let cases: [(&str, Wrong); 5] = [
+    let cases: [(&str, Wrong); 6] = [
         ("forbidden", |it| {
             it.restrict();
             it.double.delete(&key(
@@ -244,6 +249,7 @@ async fn what_goes_wrong_is_one_error_that_says_what_to_do_and_leaves_nothing() 
             ));
         }),
         ("crds-missing", |it| it.double.withdraw("networking.istio.io")),
+        ("terminating", |it| it.kubelet.terminate_namespaces()),
         ("no-image", |it| it.kubelet.fail_pods("ImagePullBackOff")),
         ("token-expired", |it| it.double.expire("token")),
         ("api-gone", |it| it.double.cut(Cut::After(12))),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use meshproof::cluster::{Clusters, Condition};
+use meshproof::invocation::command;
 use meshproof::kubernetes::Context;
 use meshproof::mesh::Tier;
 use meshproof::mesh::kubernetes::{AllowList, Place, Revision};
@@ -47,17 +48,26 @@ pub(super) struct InCluster {
 }
 
 impl InCluster {
+    /// The cluster of `cluster up`, where no flags say otherwise.
+    pub(super) fn own() -> Self {
+        Self {
+            context: None,
+            allow_context: None,
+            kubeconfig: None,
+            cluster: crate::cluster::NAME.to_owned(),
+            agent: AGENT.to_owned(),
+            revision: None,
+            dry_run: false,
+        }
+    }
+
     /// The place of a tier; `None` for tiers that need none.
     pub(super) async fn place(&self, tier: Tier) -> anyhow::Result<Option<Place>> {
         let (context, revision) = match tier {
             Tier::Kind => (self.kind().await?, Revision::OfRelease),
             Tier::Cluster => (self.existing().await?, Revision::AsWritten),
             Tier::Local | Tier::Netns | Tier::Docker | Tier::Replay => {
-                if self.context.is_some() {
-                    return Err(
-                        BadInput(format!("--context is of the tier cluster, and this is {tier}")).into(),
-                    );
-                }
+                self.is_of_no_cluster(tier)?;
                 return Ok(None);
             }
         };
@@ -71,11 +81,26 @@ impl InCluster {
         )))
     }
 
-    async fn kind(&self) -> anyhow::Result<Context> {
-        if self.context.is_some() {
-            let message = "the tier kind uses a cluster that was made here (--cluster NAME); --context is of the tier cluster";
-            return Err(BadInput(message.to_owned()).into());
+    /// What names an existing cluster is refused where none is used, so that nobody believes it was.
+    fn is_of_no_cluster(&self, tier: Tier) -> Result<(), BadInput> {
+        let given = [
+            ("--context", self.context.is_some()),
+            ("--allow-context", self.allow_context.is_some()),
+            ("--kubeconfig", self.kubeconfig.is_some()),
+        ];
+        match given.iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((option, _)) if tier == Tier::Kind => Err(BadInput(format!(
+                "the tier kind uses a cluster that was made here (--cluster NAME); {option} is of the tier cluster"
+            ))),
+            Some((option, _)) => Err(BadInput(format!(
+                "{option} is of the tier cluster, and this is {tier}; name it with --on cluster"
+            ))),
         }
+    }
+
+    async fn kind(&self) -> anyhow::Result<Context> {
+        self.is_of_no_cluster(Tier::Kind)?;
         let clusters = Clusters::user()?.list().await?;
         let found = clusters.into_iter().find(|it| it.name == self.cluster);
         match found {
@@ -84,13 +109,18 @@ impl InCluster {
                 Ok(Context::open(&context, Some(&found.kubeconfig)).await?)
             }
             Some(found) => Err(NoCluster(format!(
-                "the cluster {} is {}; repair it with: cargo xtask cluster up --name {}",
-                found.name, found.condition, found.name
+                "the cluster {} is {}; repair it with: {} cluster up --name {}",
+                found.name,
+                found.condition,
+                command(),
+                found.name
             ))
             .into()),
             None => Err(NoCluster(format!(
-                "there is no cluster {}; make one with: cargo xtask cluster up --istio 1.24.1 --agent {}",
-                self.cluster, self.agent
+                "there is no cluster {}; make one with: {} cluster up --istio 1.24.1 --agent {}",
+                self.cluster,
+                command(),
+                self.agent
             ))
             .into()),
         }

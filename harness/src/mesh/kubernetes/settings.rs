@@ -87,6 +87,7 @@ impl Place {
                     return Err(Left {
                         run,
                         context: self.context.name().to_owned(),
+                        is_in_root: self.root_namespace.is_some(),
                         source,
                     });
                 }
@@ -141,15 +142,28 @@ impl Place {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "objects of run {run} are left in context {context}; remove them with \
-     `kubectl --context {context} delete namespaces --selector {RUN}={run}`: {source}"
+     `kubectl --context {context} delete {} --selector {RUN}={run}`: {source}",
+    kinds(*is_in_root)
 )]
 pub struct Left {
     /// The run.
     pub run: String,
     /// The context.
     pub context: String,
+    /// Whether policy of the run may be in the root namespace too.
+    pub is_in_root: bool,
     /// Why.
     pub source: KubernetesError,
+}
+
+/// What `kubectl delete` is to delete of a run.
+fn kinds(is_in_root: bool) -> String {
+    let namespaces = NAMESPACES.plural.to_owned();
+    if !is_in_root {
+        return namespaces;
+    }
+    let policies = POLICIES.map(|it| it.plural).join(",");
+    format!("{namespaces},{policies} --all-namespaces")
 }
 
 /// The names of objects that carry the label of a run and are not going already.
