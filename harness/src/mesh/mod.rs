@@ -162,9 +162,15 @@ impl Tier {
     #[must_use]
     pub const fn is_built(self) -> bool {
         match self {
-            Self::Local | Self::Netns | Self::Replay => true,
-            Self::Docker | Self::Kind | Self::Cluster => false,
+            Self::Local | Self::Netns | Self::Kind | Self::Cluster | Self::Replay => true,
+            Self::Docker => false,
         }
+    }
+
+    /// Whether somebody has to make a cluster before anything runs on it.
+    #[must_use]
+    pub const fn needs_cluster(self) -> bool {
+        matches!(self, Self::Kind | Self::Cluster)
     }
 
     /// What the tier can do beyond calls between sidecars.

@@ -12,7 +12,7 @@ use meshproof::scenario::verdict::{ReleaseOverrides, ScenarioResult, Verdict};
 use meshproof::scenario::{Causes, Options, Scenario, plan, predict_only};
 
 use super::printer::Printer;
-use super::runner::Runner;
+use super::runner::{Runner, limit};
 use crate::colour::is_coloured;
 use crate::exit::{BadInput, Exit};
 use crate::interrupt::Interruptible;
@@ -86,14 +86,6 @@ pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]
         }
     };
     finish(command, root, scenarios, &results, printer)
-}
-
-/// How long a scenario may take by itself.
-const fn limit(tier: Tier) -> Duration {
-    match tier {
-        Tier::Kind | Tier::Cluster => Duration::from_secs(1200),
-        Tier::Local | Tier::Netns | Tier::Docker | Tier::Replay => Duration::from_secs(120),
-    }
 }
 
 /// Prints what would be created, phase by phase.

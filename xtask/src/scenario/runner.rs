@@ -52,9 +52,9 @@ pub(crate) fn silently(
 pub(crate) fn printing(
     scenarios: &[Scenario],
     options: Options,
-    limit: Duration,
 ) -> anyhow::Result<Option<Vec<ScenarioResult>>> {
     let runner = Runner {
+        limit: limit(options.tier),
         options,
         settings: Settings::default(),
         recorded: Vec::new(),
@@ -66,11 +66,18 @@ pub(crate) fn printing(
             live: false,
             silent: false,
         },
-        limit,
         witnesses: Vec::new(),
-        in_cluster: None,
+        in_cluster: Some(InCluster::own()),
     };
     runner.run(scenarios, 1)
+}
+
+/// How long a scenario may take by itself, where nobody says.
+pub(super) const fn limit(tier: Tier) -> Duration {
+    match tier {
+        Tier::Kind | Tier::Cluster => Duration::from_secs(1200),
+        Tier::Local | Tier::Netns | Tier::Docker | Tier::Replay => Duration::from_secs(120),
+    }
 }
 
 /// Runs scenarios and prints their results.
