@@ -52,6 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "call",
             "envoy",
             "fault",
+            "invocation",
             "istio",
             "kernel",
             "kubernetes",
@@ -81,7 +82,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("claims", &["reference", "scenario"]),
-    ("matrix", &["istio", "mesh", "reference", "scenario", "snapshot"]),
+    (
+        "matrix",
+        &["invocation", "istio", "mesh", "reference", "scenario", "snapshot"],
+    ),
     ("logs", &["invocation", "outcome"]),
     (
         "diagnose",

@@ -30,7 +30,7 @@ pub(super) struct InCluster {
     #[arg(long, value_name = "PATH", help_heading = "Tiers kind and cluster")]
     kubeconfig: Option<PathBuf>,
 
-    /// The cluster of `cargo xtask cluster up`, for the tier kind
+    /// The cluster that `cluster up` made, for the tier kind
     #[arg(long, value_name = "NAME", default_value = crate::cluster::NAME, help_heading = "Tiers kind and cluster")]
     cluster: String,
 

@@ -29,7 +29,7 @@ pub enum AllowListError {
         source: std::io::Error,
     },
     /// What is in it.
-    #[error("{0}\nwrite it as `contexts: [NAME, NAME]`")]
+    #[error("the list of allowed contexts cannot be read; write it as `contexts: [NAME, NAME]`\n{0}")]
     Yaml(Box<YamlError>),
 }
 
