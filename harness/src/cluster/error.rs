@@ -52,6 +52,28 @@ pub enum ClusterError {
         /// What to do.
         remedy: String,
     },
+    /// A program could not be fetched.
+    #[error("cannot fetch {url}: {message}; fetch it by hand and put the program into {}", folder.display())]
+    Fetch {
+        /// From where.
+        url: String,
+        /// Why not.
+        message: String,
+        /// Where programs are looked for.
+        folder: PathBuf,
+    },
+    /// What was fetched is not what its project published.
+    #[error(
+        "{url} is not what was published: its sha256 is {found}, and {published} is published beside it; nothing was installed"
+    )]
+    Checksum {
+        /// From where.
+        url: String,
+        /// Of what came.
+        found: String,
+        /// Of what should have.
+        published: String,
+    },
     /// A program is of the wrong version.
     #[error("{} is {found}, and {needed} is needed: {remedy}", path.display())]
     WrongVersion {
@@ -176,6 +198,8 @@ impl ClusterError {
             self,
             Self::NoHome
                 | Self::Missing { .. }
+                | Self::Fetch { .. }
+                | Self::Checksum { .. }
                 | Self::WrongVersion { .. }
                 | Self::NoDocker { .. }
                 | Self::Kubernetes(_)

@@ -6,6 +6,7 @@
 
 mod certificates;
 mod error;
+mod fetch;
 mod folder;
 mod kind_config;
 mod make;
@@ -18,12 +19,13 @@ mod tools;
 mod tests;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use semver::Version;
 
 pub use error::ClusterError;
+pub use fetch::{Fetched, Program, Sources, fetch};
 pub use kind_config::KindConfig;
 pub use plan::Plan;
 pub use runner::CommandError;
@@ -135,6 +137,12 @@ impl Clusters {
             tools: Tools::new(tools, path),
             limits: Limits::default(),
         }
+    }
+
+    /// Where programs are looked for before `PATH`.
+    #[must_use]
+    pub fn tools(&self) -> &Path {
+        self.tools.folder()
     }
 
     /// With other bounds, as tests need them.

@@ -332,7 +332,7 @@ async fn what_a_machine_lacks_is_said_before_anything_is_made() {
         (
             "no istioctl",
             &|it| remove(it, "istioctl-1.24.0"),
-            "istioctl 1.24.0 is not to be found: put istioctl 1.24.0 of",
+            "istioctl 1.24.0 is not to be found: fetch it with `cargo xtask setup --for-clusters 1.24.0`",
         ),
         (
             "an old kind",

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::ClusterError;
 use super::plan::Release;
 use super::runner::{Ended, Invocation, Runner};
+use crate::invocation::command;
 
 /// Where programs are looked for.
 #[derive(Clone, Debug)]
@@ -22,6 +23,10 @@ pub(super) struct Tools {
 impl Tools {
     pub(super) const fn new(folder: PathBuf, path: OsString) -> Self {
         Self { folder, path }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn program(&self, name: &str) -> Result<PathBuf, ClusterError> {
@@ -38,7 +43,9 @@ impl Tools {
         let version = &release.version;
         let named = format!("istioctl-{version}");
         let remedy = format!(
-            "put istioctl {version} of https://github.com/istio/istio/releases/tag/{version} into {} as {named}",
+            "fetch it with `{} setup --for-clusters {version}`, or put it into {} as {named} \
+             (https://github.com/istio/istio/releases/tag/{version})",
+            command(),
             self.folder.display()
         );
         let found = self.find(&named).or_else(|| self.find("istioctl"));
@@ -83,8 +90,13 @@ impl Tools {
         ClusterError::Missing {
             program: name.to_owned(),
             remedy: format!(
-                "install it ({page}) so that it is on PATH, or put it into {}",
-                self.folder.display()
+                "install it ({page}) so that it is on PATH, or put it into {}{}",
+                self.folder.display(),
+                if name == "kind" {
+                    format!("; `{} setup --for-clusters` fetches it", command())
+                } else {
+                    String::new()
+                }
             ),
         }
     }
