@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::mesh::local::{LocalMesh, floor};
 use crate::mesh::{Mesh, MeshError, Settings, Tier};
 use crate::scenario::verdict::Verdict;
-use crate::scenario::{Options, RunError, Scenario, plan, run};
+use crate::scenario::{Options, RunError, Scenario, plan, run, runnable};
 
 use super::median;
 use super::memory::{self, PeakMemory};
@@ -65,6 +65,14 @@ pub enum BenchError {
     /// It could not be run to its end.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The tier cannot show it, or what it takes is what it says it takes.
+    #[error("{scenario} is not measured: {reason}")]
+    NotMeasured {
+        /// The scenario.
+        scenario: String,
+        /// Why.
+        reason: String,
+    },
     /// It does not hold, so what it takes means nothing.
     #[error("{scenario} is {verdict}, so there is nothing to measure (run {reproduce})")]
     NotHeld {
@@ -91,6 +99,9 @@ struct Round {
     peak_memory: Option<PeakMemory>,
 }
 
+/// What a scenario may take, in floors.
+pub const RATIO_GOAL: f64 = 1.5;
+
 /// Measures `scenario` in `rounds` rounds, at least one, telling `progress` of each as it ends. A round before the first
 /// is not counted: it fills caches.
 ///
@@ -102,6 +113,10 @@ pub async fn local(
     rounds: usize,
     mut progress: impl FnMut(usize),
 ) -> Result<LocalBench, BenchError> {
+    measurable(scenario).map_err(|reason| BenchError::NotMeasured {
+        scenario: scenario.name().to_owned(),
+        reason,
+    })?;
     round(scenario, settings).await?;
     let mut measured = Vec::new();
     for number in 0..rounds.max(1) {
@@ -109,6 +124,15 @@ pub async fn local(
         progress(number + 1);
     }
     Ok(summary(scenario, &measured))
+}
+
+fn measurable(scenario: &Scenario) -> Result<(), String> {
+    runnable(scenario, Tier::Local)?;
+    let phases = plan(scenario, &Options::on(Tier::Local)).map_err(|error| error.to_string())?;
+    match phases.iter().find(|phase| phase.load.is_some()) {
+        Some(phase) => Err(format!("its phase {} lasts as long as it holds load", phase.name)),
+        None => Ok(()),
+    }
 }
 
 async fn round(scenario: &Scenario, settings: &Settings) -> Result<Round, BenchError> {

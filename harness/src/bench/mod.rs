@@ -14,7 +14,7 @@ pub mod tiers;
 pub mod visibility;
 
 pub use clean_mesh::clean_mesh;
-pub use local::{BenchError, LocalBench, PhaseBench, local};
+pub use local::{BenchError, LocalBench, PhaseBench, RATIO_GOAL, local};
 pub use memory::{PeakMemory, peak_of_this};
 pub use spread::Spread;
 

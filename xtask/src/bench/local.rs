@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use meshproof::bench::{self, BenchError, LocalBench, PeakMemory};
+use meshproof::bench::{self, BenchError, LocalBench, PeakMemory, RATIO_GOAL};
 use meshproof::envoy::binary::{Overrides, TerminalProgress};
 use meshproof::mesh::Settings;
 use meshproof::scenario::Catalogue;
 
-use crate::exit::Exit;
+use crate::exit::{BadInput, Exit};
 use crate::interrupt::Interruptible;
 use crate::output::outln;
 use crate::root::root;
@@ -36,13 +36,22 @@ use crate::scenario::{Output, find};
     after_help = "\
 Examples:
   cargo xtask bench local
-  cargo xtask bench local baseline-strict expired-ca --rounds 20 --output json",
+  cargo xtask bench local baseline-strict expired-ca --rounds 20 --output json
+  cargo xtask bench local --all --rounds 3 --check",
     verbatim_doc_comment
 )]
 pub(super) struct Local {
     /// Names of scenarios
     #[arg(value_name = "NAME", default_value = "skew-1.24.0")]
     names: Vec<String>,
+
+    /// All scenarios that the tier can show and that hold no load, then how they spread
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+
+    /// Exit 1 where a scenario takes more than 1.5 times its floor
+    #[arg(long)]
+    check: bool,
 
     /// How often to measure
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
@@ -64,8 +73,12 @@ impl Local {
         let catalogue = Catalogue::load(&root)
             .with_context(|| format!("cannot read {}", root.join("scenarios").display()))?;
         let mut scenarios = Vec::new();
-        for name in &self.names {
-            scenarios.push(find(&catalogue, name)?);
+        if self.all {
+            scenarios.extend(&catalogue.scenarios);
+        } else {
+            for name in &self.names {
+                scenarios.push(find(&catalogue, name)?);
+            }
         }
         let interruptible = Interruptible::new()?;
         let settings = Settings {
@@ -73,6 +86,7 @@ impl Local {
             progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
             ..Settings::default()
         };
+        let mut ratios = Vec::new();
         for scenario in scenarios {
             let rounds = usize::try_from(self.rounds)?;
             let work = bench::local(scenario, &settings, rounds, |round| {
@@ -82,6 +96,13 @@ impl Local {
                 None => return Ok(Exit::Interrupted),
                 Some(Ok(measured)) => measured,
                 Some(Err(BenchError::Run(error))) => return Err(error.into()),
+                Some(Err(not_measured @ BenchError::NotMeasured { .. })) if self.all => {
+                    eprintln!("{not_measured}");
+                    continue;
+                }
+                Some(Err(not_measured @ BenchError::NotMeasured { .. })) => {
+                    return Err(BadInput(not_measured.to_string()).into());
+                }
                 Some(Err(not_held @ BenchError::NotHeld { .. })) => {
                     eprintln!("error: {not_held}");
                     return Ok(Exit::Falsified);
@@ -91,9 +112,33 @@ impl Local {
                 Output::Text => outln!("{}", text(&measured)),
                 Output::Json => outln!("{}", serde_json::to_string(&measured)?),
             }
+            ratios.push((measured.ratio, measured.scenario));
         }
-        Ok(Exit::Held)
+        ratios.sort_by(|(left, _), (right, _)| right.total_cmp(left));
+        let above = ratios.iter().filter(|(ratio, _)| *ratio > RATIO_GOAL).count();
+        if self.all && self.output == Output::Text {
+            outln!("{}", spread(&ratios, above));
+        }
+        Ok(if self.check && above > 0 {
+            Exit::Falsified
+        } else {
+            Exit::Held
+        })
     }
+}
+
+/// Ratios from the highest on.
+fn spread(ratios: &[(f64, String)], above: usize) -> String {
+    let mut lines = vec![format!(
+        "{} scenarios, {above} of them above {RATIO_GOAL} floors; the highest:",
+        ratios.len()
+    )];
+    let highest = ratios.iter().take(above.max(5));
+    lines.extend(highest.map(|(ratio, name)| format!("  {ratio:.2}  {name}")));
+    if let Some((middle, _)) = ratios.get(ratios.len() / 2) {
+        lines.push(format!("  {middle:.2}  in the middle"));
+    }
+    lines.join("\n")
 }
 
 /// A table of phases, the ratio below it.
