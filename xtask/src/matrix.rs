@@ -10,12 +10,13 @@ use meshproof::matrix::{
     COSTS_FILE, Cell, Costs, IndexedJob, Matrix as Rows, MatrixTable, Platform, Shard, github, load,
 };
 use meshproof::mesh::Tier;
-use meshproof::report::{self, Provenance, Run};
+use meshproof::report::{self, Run};
 use meshproof::scenario::verdict::{ReleaseOverrides, ScenarioResult, Verdict};
 use meshproof::scenario::{Catalogue, Options};
 
 use crate::exit::{BadInput, Exit};
 use crate::output::outln;
+use crate::provenance::provenance;
 use crate::report::write;
 use crate::root::root;
 use crate::scenario::{mistakes, printing};
@@ -181,7 +182,7 @@ impl Matrix {
         if let Some(folder) = &self.report {
             let run = Run {
                 results,
-                provenance: Some(Provenance::here(root)),
+                provenance: Some(provenance(root)?),
             };
             outln!("results are in {}", report::write(folder, &run)?.display());
         }

@@ -66,6 +66,9 @@ pub struct ScenarioResult {
     /// Whether what it breaks was left out, so that it had to be falsified.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_faults: bool,
+    /// The node image of the cluster, with tag and digest; absent where there was no cluster of our making.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_image: Option<String>,
     /// Every proxy that took part, with its provenance.
     pub components: Vec<Component>,
     /// Claims of the source documents that this run bears on but cannot decide, with the reason.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use meshproof::envoy::binary::Overrides;
 use meshproof::mesh::{Settings, Tier};
 use meshproof::network_namespace::become_root_of_own;
-use meshproof::report::{self, Provenance, Text};
+use meshproof::report::{self, Text};
 use meshproof::scenario::verdict::{ReleaseOverrides, ScenarioResult, Verdict};
 use meshproof::scenario::{Causes, Options, Scenario, plan, predict_only};
 
@@ -14,6 +14,7 @@ use super::printer::Printer;
 use super::runner::Runner;
 use crate::colour::is_coloured;
 use crate::exit::{BadInput, Exit};
+use crate::provenance::provenance;
 
 pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
     if command.on.tier == Tier::Netns {
@@ -93,7 +94,7 @@ fn finish(
     if let Some(folder) = &command.report {
         let run = report::Run {
             results: results.to_vec(),
-            provenance: Some(Provenance::here(root)),
+            provenance: Some(provenance(root)?),
         };
         let path = report::write(folder, &run)?;
         printer.note(&format!("results are in {}", path.display()));
