@@ -27,4 +27,4 @@ pub use layers::{LAYERS_PAGE, LayerRow, Layers, Testimony, attribution, attribut
 pub use prediction::{MatrixText, PredictedCall, reasons};
 pub use provenance::Provenance;
 pub use releases::Releases;
-pub use text::{Text, summary};
+pub use text::Text;
