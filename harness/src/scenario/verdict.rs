@@ -66,7 +66,8 @@ pub struct ScenarioResult {
     /// Whether what it breaks was left out, so that it had to be falsified.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_faults: bool,
-    /// The node image of the cluster, with tag and digest; absent where there was no cluster of our making.
+    /// On `kind`, the node image that `cluster up` takes for these releases, with tag and digest. Not read from the cluster:
+    /// one that was made with `--kubernetes` may run on another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_image: Option<String>,
     /// Every proxy that took part, with its provenance.
@@ -231,6 +232,9 @@ pub struct CallResult {
     /// What Istio would have had both ends log, where that was asked for. Nothing is judged by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<ProxyLogs>,
+    /// The folder with what else is known of a call that was not as expected, on tiers where more is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_evidence: Option<PathBuf>,
 }
 
 /// The result of the load on one call.
