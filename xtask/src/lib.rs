@@ -20,6 +20,7 @@ mod mesh_input;
 mod output;
 mod predict;
 mod preflight;
+mod provenance;
 mod release;
 mod releases;
 mod report;

@@ -9,13 +9,15 @@ use meshproof::matrix::{
     COSTS_FILE, Cell, Costs, IndexedJob, Matrix as Rows, MatrixTable, Platform, Shard, github, load,
 };
 use meshproof::mesh::Tier;
-use meshproof::report::{self, Provenance, Run};
+use meshproof::report::board::Board;
+use meshproof::report::{self, Run};
 use meshproof::scenario::verdict::{ReleaseOverrides, ScenarioResult, Verdict};
 use meshproof::scenario::{Catalogue, Options};
 use semver::Version;
 
 use crate::exit::{BadInput, Exit};
-use crate::output::outln;
+use crate::output::{board_text, outln};
+use crate::provenance::provenance;
 use crate::release::release;
 use crate::report::write;
 use crate::root::root;
@@ -201,12 +203,17 @@ impl Matrix {
                 None => return Ok(Exit::Interrupted),
             }
         }
-        outln!("{}", report::summary(&results));
-        let falsified = results.iter().any(|it| it.verdict == Verdict::Falsified);
+        let run = Run {
+            results,
+            provenance: None,
+        };
+        let board = Board::of([&run]);
+        outln!("\n{}", board_text(&board));
+        let falsified = board.count(Verdict::Falsified) > 0;
         if let Some(folder) = &self.report {
             let run = Run {
-                results,
-                provenance: Some(Provenance::here(root)),
+                provenance: Some(provenance(root)?),
+                ..run
             };
             outln!("results are in {}", report::write(folder, &run)?.display());
         }

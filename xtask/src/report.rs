@@ -10,7 +10,7 @@ use meshproof::report::{Run, read};
 use meshproof::scenario::verdict::Verdict;
 
 use crate::exit::{BadInput, Exit};
-use crate::output::outln;
+use crate::output::{board_text, outln};
 
 /// Merge shards and runs, and say what they showed: on the terminal, as a page, as JUnit, on GitHub.
 ///
@@ -46,7 +46,7 @@ impl Report {
             .collect::<Result<_, _>>()
             .map_err(|error| BadInput(error.to_string()))?;
         let board = Board::of(&runs);
-        outln!("{board}");
+        outln!("{}", board_text(&board));
         if let Some(file) = &self.html {
             write(file, &page(&board, None)?)?;
         }

@@ -228,6 +228,7 @@ mod tests {
             reason: (verdict == Verdict::NotRun).then(|| "no such tier".to_owned()),
             releases: ReleaseOverrides::NONE,
             without_faults: false,
+            node_image: None,
             components: Vec::new(),
             undecided_claims: Vec::new(),
             phases: phases.iter().map(phase).collect(),

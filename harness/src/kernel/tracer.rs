@@ -116,12 +116,21 @@ impl Seen {
 }
 
 impl Tracer {
+    /// Whether the program could be started here: it is installed, and this user and this kernel allow it.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn is_possible() -> Result<(), TracerError> {
+        program()?;
+        is_possible()
+    }
+
     /// Starts the program, and returns once its probes are attached.
     ///
     /// # Errors
     /// See [`TracerError`].
     pub async fn start() -> Result<Self, TracerError> {
-        let program = find(std::env::var_os("PATH").as_deref()).ok_or(TracerError::Missing)?;
+        let program = program()?;
         is_possible()?;
         let mut command = Command::new(program);
         // Without its first line, which is for those who run the file itself.
@@ -304,6 +313,10 @@ async fn listen(err: impl AsyncRead + Unpin, last_words: Arc<Mutex<String>>) {
         words.push_str(&line);
         words.push('\n');
     }
+}
+
+fn program() -> Result<PathBuf, TracerError> {
+    find(std::env::var_os("PATH").as_deref()).ok_or(TracerError::Missing)
 }
 
 fn is_possible() -> Result<(), TracerError> {

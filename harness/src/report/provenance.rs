@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::KernelCapability;
+
 /// What besides scenario and proxies can move an outcome. There is no seed: a scenario draws nothing at random.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -16,6 +18,9 @@ pub struct Provenance {
     pub commit: Option<String>,
     /// The operating system and its kernel's release.
     pub kernel: String,
+    /// What this user gets of the kernel. Empty where nobody asked for it, as beside a measurement.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel_capabilities: Vec<KernelCapability>,
     /// The processor's architecture.
     pub machine: String,
     /// How many processors there were for it.
@@ -43,12 +48,22 @@ impl Provenance {
             meshproof: env!("CARGO_PKG_VERSION").to_owned(),
             commit: commit(root),
             kernel,
+            kernel_capabilities: Vec::new(),
             machine,
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             written: jiff::Timestamp::now()
                 .round(jiff::Unit::Second)
                 .unwrap_or_default()
                 .to_string(),
+        }
+    }
+
+    /// The same, with what this user gets of the kernel.
+    #[must_use]
+    pub async fn with_kernel_capabilities(self) -> Self {
+        Self {
+            kernel_capabilities: KernelCapability::measure().await,
+            ..self
         }
     }
 }

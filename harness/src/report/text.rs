@@ -101,16 +101,7 @@ impl Text {
     }
 
     fn verdict(self, verdict: Verdict) -> String {
-        let word = format!("{verdict:<9}");
-        if !self.colour {
-            return word;
-        }
-        let code = match verdict {
-            Verdict::Held => 32,
-            Verdict::NotRun => 33,
-            Verdict::Falsified => 31,
-        };
-        format!("\x1b[{code}m{word}\x1b[0m")
+        coloured(verdict, self.colour)
     }
 
     fn bold(self, text: &str) -> String {
@@ -122,28 +113,18 @@ impl Text {
     }
 }
 
-/// How many scenarios ended how, and the reason of each that was not run.
-#[must_use]
-pub fn summary(results: &[ScenarioResult]) -> String {
-    let count = |verdict| results.iter().filter(|result| result.verdict == verdict).count();
-    let mut text = format!(
-        "{} held, {} falsified, {} not run",
-        count(Verdict::Held),
-        count(Verdict::Falsified),
-        count(Verdict::NotRun)
-    );
-    for result in results {
-        match (result.verdict, &result.reason) {
-            (Verdict::Falsified, _) => {
-                let _ = write!(text, "\n  falsified: {}", result.scenario);
-            }
-            (Verdict::NotRun, Some(reason)) => {
-                let _ = write!(text, "\n  not run: {} ({reason})", result.scenario);
-            }
-            _ => {}
-        }
+/// As wide as the longest of them.
+pub(super) fn coloured(verdict: Verdict, colour: bool) -> String {
+    let word = format!("{verdict:<9}");
+    if !colour {
+        return word;
     }
-    text
+    let code = match verdict {
+        Verdict::Held => 32,
+        Verdict::NotRun => 33,
+        Verdict::Falsified => 31,
+    };
+    format!("\x1b[{code}m{word}\x1b[0m")
 }
 
 /// Claims that share a reason share a line.

@@ -15,6 +15,7 @@ use super::verdict::{
 };
 use super::{Causes, ExpandError, ExpectedCall, Scenario, StateError};
 use crate::envoy::binary::Provenance;
+use crate::istio::ReleaseTable;
 use crate::mesh::{Component, Mesh, MeshError, Settings, Tier};
 use crate::outcome::OutcomeId;
 use crate::probe::{Evidence, classify};
@@ -186,6 +187,7 @@ pub async fn run(
         reason: None,
         releases: options.releases.clone(),
         without_faults: options.causes == Causes::LeftOut,
+        node_image: node_image(mesh.tier(), scenario, options, &components),
         undecided_claims: undecided_claims(scenario, &components),
         components,
         phases,
@@ -193,6 +195,22 @@ pub async fn run(
         reproduce: reproduce(scenario, options),
         kept: None,
     })
+}
+
+/// The node image that the `kind` tier has for the releases of a run (`manifests/istio/releases.yaml`).
+fn node_image(
+    tier: Tier,
+    scenario: &Scenario,
+    options: &Options,
+    components: &[Component],
+) -> Option<String> {
+    if tier != Tier::Kind {
+        return None;
+    }
+    let control_plane = options.releases.istio.as_ref().unwrap_or(&scenario.release);
+    let releases = components.iter().map(|it| &it.istio).chain([control_plane]);
+    let node = ReleaseTable::known().ok()?.newest_node_for(releases)?;
+    Some(node.image.clone())
 }
 
 /// Holds every expectation against its prediction. Nothing is run and nothing is observed.
@@ -212,6 +230,7 @@ pub fn predict_only(scenario: &Scenario, options: &Options) -> Result<ScenarioRe
         reason: None,
         releases: options.releases.clone(),
         without_faults: options.causes == Causes::LeftOut,
+        node_image: None,
         components: Vec::new(),
         undecided_claims: Vec::new(),
         phases,
@@ -231,6 +250,7 @@ pub fn not_run(scenario: &Scenario, options: &Options, reason: String) -> Scenar
         reason: Some(reason),
         releases: options.releases.clone(),
         without_faults: options.causes == Causes::LeftOut,
+        node_image: None,
         components: Vec::new(),
         undecided_claims: Vec::new(),
         phases: Vec::new(),

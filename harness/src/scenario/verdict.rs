@@ -66,6 +66,10 @@ pub struct ScenarioResult {
     /// Whether what it breaks was left out, so that it had to be falsified.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_faults: bool,
+    /// On `kind`, the node image that `cluster up` takes for these releases, with tag and digest. Not read from the cluster:
+    /// one that was made with `--kubernetes` may run on another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_image: Option<String>,
     /// Every proxy that took part, with its provenance.
     pub components: Vec<Component>,
     /// Claims of the source documents that this run bears on but cannot decide, with the reason.

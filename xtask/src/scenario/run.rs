@@ -7,7 +7,8 @@ use meshproof::envoy::binary::Overrides;
 use meshproof::mesh::kubernetes::KubernetesMesh;
 use meshproof::mesh::{Settings, Tier};
 use meshproof::network_namespace::become_root_of_own;
-use meshproof::report::{self, Provenance, Text};
+use meshproof::report::board::Board;
+use meshproof::report::{self, Text};
 use meshproof::scenario::verdict::{ReleaseOverrides, ScenarioResult, Verdict};
 use meshproof::scenario::{Causes, Options, Scenario, plan, predict_only};
 
@@ -16,7 +17,8 @@ use super::runner::{Runner, limit};
 use crate::colour::is_coloured;
 use crate::exit::{BadInput, Exit};
 use crate::interrupt::Interruptible;
-use crate::output::outln;
+use crate::output::{board_text, outln};
+use crate::provenance::provenance;
 
 pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
     if command.on.tier == Tier::Netns {
@@ -85,7 +87,11 @@ pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]
             None => return Ok(Exit::Interrupted),
         }
     };
-    finish(command, root, scenarios, &results, printer)
+    let run = report::Run {
+        results,
+        provenance: None,
+    };
+    finish(command, root, scenarios, run, printer)
 }
 
 /// Prints what would be created, phase by phase.
@@ -130,17 +136,14 @@ fn finish(
     command: &super::Scenario,
     root: &Path,
     scenarios: &[Scenario],
-    results: &[ScenarioResult],
+    mut run: report::Run,
     printer: Printer,
 ) -> anyhow::Result<Exit> {
-    if results.len() > 1 {
-        printer.note(&report::summary(results));
+    if run.results.len() > 1 {
+        printer.note(&format!("\n{}", board_text(&Board::of([&run]))));
     }
     if let Some(folder) = &command.report {
-        let run = report::Run {
-            results: results.to_vec(),
-            provenance: Some(Provenance::here(root)),
-        };
+        run.provenance = Some(provenance(root)?);
         let path = report::write(folder, &run)?;
         printer.note(&format!("results are in {}", path.display()));
     }
@@ -152,6 +155,7 @@ fn finish(
             ));
         }
     }
+    let results = &run.results;
     let steady = scenarios
         .iter()
         .all(|scenario| is_steady(scenario, results, printer));

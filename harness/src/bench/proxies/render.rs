@@ -254,6 +254,7 @@ mod tests {
                 healthy: 100,
             },
             provenance: Provenance {
+                kernel_capabilities: Vec::new(),
                 meshproof: "0".to_owned(),
                 commit: None,
                 kernel: "Linux 6".to_owned(),

@@ -16,6 +16,7 @@ use std::fmt;
 pub use github::{annotations, step_summary};
 pub use junit::{JunitError, junit};
 pub use page::{PageError, page};
+pub use text::BoardText;
 
 use super::Provenance;
 use super::directory::Run;
@@ -168,6 +169,10 @@ impl fmt::Display for Setting<'_> {
 }
 
 impl<'a> Cell<'a> {
+    fn is(&self, verdict: Verdict) -> bool {
+        self.result.verdict == verdict
+    }
+
     fn add(&mut self, result: &'a ScenarioResult) {
         self.runs += 1;
         // A run that held says more than one that was not made.

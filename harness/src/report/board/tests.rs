@@ -51,7 +51,39 @@ fn shards() -> Vec<Run> {
 
 #[test]
 fn shards_are_columns_of_one_board() {
-    insta::assert_snapshot!(Board::of(&shards()));
+    insta::assert_snapshot!(text(&Board::of(&shards()), None));
+}
+
+fn text(board: &Board<'_>, width: Option<u16>) -> String {
+    BoardText {
+        board,
+        width,
+        colour: false,
+    }
+    .to_string()
+}
+
+#[test]
+fn the_table_fits_the_terminal() {
+    let long = "a-scenario-with-a-name-that-is-longer-than-most-of-them";
+    let runs = [run(&[
+        held(long, "mtls", "1.30.0"),
+        result("skew", "falsified", "plaintext", "1.31.0"),
+    ])];
+    let board = Board::of(&runs);
+    for width in [60, 80, 120] {
+        let text = text(&board, Some(width));
+        let table: Vec<&str> = text
+            .lines()
+            .skip_while(|line| !line.starts_with("tier"))
+            .collect();
+        assert!(table.len() > 3, "{text}");
+        for line in &table {
+            assert!(line.chars().count() <= usize::from(width), "{width}: {line}");
+        }
+        let line_of = |release: &str| table.iter().position(|line| line.contains(release)).unwrap();
+        assert!(line_of("1.31.0") < line_of("1.30.0"), "failures first: {text}");
+    }
 }
 
 #[test]
