@@ -94,6 +94,8 @@ pub struct Found {
     pub kubeconfig: PathBuf,
     /// The Kubernetes release in it.
     pub kubernetes: Version,
+    /// The image of its nodes, with tag and digest.
+    pub node_image: String,
     /// The Istio releases in it.
     pub istio: Vec<Version>,
     /// Whether it can be used.
@@ -172,6 +174,7 @@ impl Clusters {
                 },
                 kubeconfig: folder.kubeconfig(),
                 kubernetes: state.node.kubernetes.clone(),
+                node_image: state.node.image.clone(),
                 istio: state.istio(),
                 name: folder.name,
             })

@@ -92,13 +92,6 @@ impl ReleaseTable {
             .filter(move |node| minors.iter().all(|it| it.supports(&node.kubernetes)))
     }
 
-    /// The newest node image of kind whose Kubernetes all of these releases support, as `cluster up` takes it.
-    #[must_use]
-    pub fn newest_node_for<'a>(&self, releases: impl IntoIterator<Item = &'a Version>) -> Option<&NodeImage> {
-        let minors: Option<Vec<_>> = releases.into_iter().map(|it| self.minor_of(it)).collect();
-        self.nodes_for(&minors?).last()
-    }
-
     /// The minor release that a release belongs to.
     #[must_use]
     pub fn minor_of(&self, release: &Version) -> Option<&MinorRelease> {
@@ -167,21 +160,6 @@ mod tests {
                     .is_none_or(|it| it > minor.released && it <= table.as_of)
             );
         }
-    }
-
-    #[test]
-    fn a_node_is_the_newest_that_all_releases_support() {
-        let table = ReleaseTable::known().unwrap();
-        let node = |releases: &[&str]| {
-            let releases: Vec<Version> = releases.iter().map(|it| it.parse().unwrap()).collect();
-            let node = table.newest_node_for(&releases)?;
-            assert!(node.image.contains("@sha256:"), "{}", node.image);
-            Some(format!("{}.{}", node.kubernetes.major, node.kubernetes.minor))
-        };
-        assert_eq!(node(&["1.24.0", "1.24.1"]).as_deref(), Some("1.31"));
-        assert_eq!(node(&["1.24.0", "1.26.0"]).as_deref(), Some("1.31"));
-        assert_eq!(node(&["1.22.0", "1.31.1"]), None, "no Kubernetes has both");
-        assert_eq!(node(&["1.99.0"]), None, "there is no such release");
     }
 
     #[test]

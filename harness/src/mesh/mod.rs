@@ -301,6 +301,11 @@ pub trait Mesh: Send {
     /// The proxies running now.
     fn components(&self) -> Vec<Component>;
 
+    /// The image of the nodes of the cluster, with tag and digest, where that is known.
+    fn node_image(&self) -> Option<&str> {
+        None
+    }
+
     /// Where logs and configuration of this run are, for those who keep them.
     fn directory(&self) -> Option<&Path>;
 

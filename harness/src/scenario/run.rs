@@ -15,7 +15,6 @@ use super::verdict::{
 };
 use super::{Causes, ExpandError, ExpectedCall, Scenario, StateError};
 use crate::envoy::binary::Provenance;
-use crate::istio::ReleaseTable;
 use crate::mesh::{Component, Mesh, MeshError, Settings, Tier};
 use crate::outcome::OutcomeId;
 use crate::probe::{Evidence, classify};
@@ -187,7 +186,7 @@ pub async fn run(
         reason: None,
         releases: options.releases.clone(),
         without_faults: options.causes == Causes::LeftOut,
-        node_image: node_image(mesh.tier(), scenario, options, &components),
+        node_image: mesh.node_image().map(str::to_owned),
         undecided_claims: undecided_claims(scenario, &components),
         components,
         phases,
@@ -195,22 +194,6 @@ pub async fn run(
         reproduce: reproduce(scenario, options),
         kept: None,
     })
-}
-
-/// The node image that the `kind` tier has for the releases of a run (`manifests/istio/releases.yaml`).
-fn node_image(
-    tier: Tier,
-    scenario: &Scenario,
-    options: &Options,
-    components: &[Component],
-) -> Option<String> {
-    if tier != Tier::Kind {
-        return None;
-    }
-    let control_plane = options.releases.istio.as_ref().unwrap_or(&scenario.release);
-    let releases = components.iter().map(|it| &it.istio).chain([control_plane]);
-    let node = ReleaseTable::known().ok()?.newest_node_for(releases)?;
-    Some(node.image.clone())
 }
 
 /// Holds every expectation against its prediction. Nothing is run and nothing is observed.

@@ -66,8 +66,7 @@ pub struct ScenarioResult {
     /// Whether what it breaks was left out, so that it had to be falsified.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_faults: bool,
-    /// On `kind`, the node image that `cluster up` takes for these releases, with tag and digest. Not read from the cluster:
-    /// one that was made with `--kubernetes` may run on another.
+    /// On `kind`, the image of the cluster's nodes, with tag and digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_image: Option<String>,
     /// Every proxy that took part, with its provenance.

@@ -18,6 +18,7 @@ use meshproof::scenario::verdict::{ScenarioResult, Verdict};
 use meshproof::scenario::{Catalogue, Options, RunError, Scenario, execute, plan};
 
 const RIGHTS: &str = include_str!("../../../manifests/rbac/runs.yaml");
+const NODES: &str = "kindest/node:v1.31.2@sha256:18fbefc2";
 const USER: &str = "system:serviceaccount:meshproof:runs";
 
 /// A cluster with Istio.
@@ -63,6 +64,7 @@ impl Cluster {
             revision,
             Some(bundles),
         )
+        .on_nodes((tier == Tier::Kind).then(|| NODES.to_owned()))
     }
 
     async fn run(&self, tier: Tier, scenario: &Scenario) -> (Result<ScenarioResult, RunError>, Place) {
@@ -137,6 +139,7 @@ async fn a_scenario_is_shown_by_a_cluster_and_nothing_of_it_is_left() {
         .map(|it| format!("{} {} {}", it.workload, it.istio, it.provenance.as_str()))
         .collect();
     insta::assert_snapshot!("components", components.join("\n"));
+    assert_eq!(result.node_image.as_deref(), Some(NODES));
     let text = serde_json::to_string(&result).unwrap();
     assert!(!text.contains("PRIVATE KEY"), "a key is in the report");
     assert_eq!(steady(&text), text, "evidence speaks of the scenario's own names");

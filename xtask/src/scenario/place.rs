@@ -63,22 +63,20 @@ impl InCluster {
 
     /// The place of a tier; `None` for tiers that need none.
     pub(super) async fn place(&self, tier: Tier) -> anyhow::Result<Option<Place>> {
-        let (context, revision) = match tier {
-            Tier::Kind => (self.kind().await?, Revision::OfRelease),
-            Tier::Cluster => (self.existing().await?, Revision::AsWritten),
+        let (context, nodes, revision) = match tier {
+            Tier::Kind => {
+                let (context, nodes) = self.kind().await?;
+                (context, Some(nodes), Revision::OfRelease)
+            }
+            Tier::Cluster => (self.existing().await?, None, Revision::AsWritten),
             Tier::Local | Tier::Netns | Tier::Docker | Tier::Replay => {
                 self.is_of_no_cluster(tier)?;
                 return Ok(None);
             }
         };
         let revision = self.revision.clone().map_or(revision, Revision::Named);
-        Ok(Some(Place::new(
-            tier,
-            context,
-            self.agent.clone(),
-            revision,
-            None,
-        )))
+        let place = Place::new(tier, context, self.agent.clone(), revision, None);
+        Ok(Some(place.on_nodes(nodes)))
     }
 
     /// What names an existing cluster is refused where none is used, so that nobody believes it was.
@@ -99,14 +97,16 @@ impl InCluster {
         }
     }
 
-    async fn kind(&self) -> anyhow::Result<Context> {
+    /// The cluster that was made here, and the image of its nodes.
+    async fn kind(&self) -> anyhow::Result<(Context, String)> {
         self.is_of_no_cluster(Tier::Kind)?;
         let clusters = Clusters::user()?.list().await?;
         let found = clusters.into_iter().find(|it| it.name == self.cluster);
         match found {
             Some(found) if found.condition == Condition::Ready => {
                 let context = format!("kind-{}", found.name);
-                Ok(Context::open(&context, Some(&found.kubeconfig)).await?)
+                let context = Context::open(&context, Some(&found.kubeconfig)).await?;
+                Ok((context, found.node_image))
             }
             Some(found) => Err(NoCluster(format!(
                 "the cluster {} is {}; repair it with: {} cluster up --name {}",

@@ -220,6 +220,10 @@ impl Mesh for KubernetesMesh {
         self.components.clone()
     }
 
+    fn node_image(&self) -> Option<&str> {
+        self.place.node_image.as_deref()
+    }
+
     fn directory(&self) -> Option<&Path> {
         self.kept.as_deref()
     }

@@ -20,6 +20,7 @@ pub struct Place {
     pub(super) agent: String,
     pub(super) revision: Revision,
     pub(super) bundles: PathBuf,
+    pub(super) node_image: Option<String>,
     /// Where runs may create policy beside their own namespaces, if anywhere.
     root_namespace: Option<&'static str>,
     runs: Arc<Mutex<BTreeSet<String>>>,
@@ -69,8 +70,18 @@ impl Place {
             agent,
             revision,
             bundles,
+            node_image: None,
             root_namespace: (tier == Tier::Kind).then_some("istio-system"),
             runs: Arc::default(),
+        }
+    }
+
+    /// Says which image its nodes are of, for reports.
+    #[must_use]
+    pub fn on_nodes(self, image: Option<String>) -> Self {
+        Self {
+            node_image: image,
+            ..self
         }
     }
 
