@@ -4,6 +4,7 @@
 mod apply;
 mod container;
 mod context;
+mod edit;
 mod error;
 mod kubeconfig;
 mod list;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use container::{Container, Executed};
 pub use context::Context;
+pub use edit::Effect;
 pub use error::KubernetesError;
 pub use pod_logs::{Containers, LogLine};
 pub use resource::{Resource, Selection};

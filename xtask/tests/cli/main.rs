@@ -11,6 +11,7 @@ mod endings;
 mod logs;
 mod machine;
 mod preflight;
+mod remedy;
 mod session;
 mod standalone;
 mod usage;
