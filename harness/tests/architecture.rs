@@ -52,8 +52,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "call",
             "envoy",
             "fault",
+            "invocation",
             "istio",
             "kernel",
+            "kubernetes",
             "network_namespace",
             "outcome",
             "pki",
@@ -80,7 +82,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("claims", &["reference", "scenario"]),
-    ("matrix", &["istio", "mesh", "reference", "scenario", "snapshot"]),
+    (
+        "matrix",
+        &["invocation", "istio", "mesh", "reference", "scenario", "snapshot"],
+    ),
     ("logs", &["invocation", "outcome"]),
     (
         "diagnose",
@@ -283,7 +288,7 @@ fn what_observes_knows_nothing_of_what_judges() {
 
 #[test]
 fn tiers_know_nothing_of_each_other() {
-    let tiers = ["local", "netns", "replay"];
+    let tiers = ["kubernetes", "local", "netns", "replay"];
     for tier in tiers {
         for file in sources().filter(|file| is_below(file, &format!("mesh/{tier}"))) {
             let text = code(&file);

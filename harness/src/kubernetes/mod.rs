@@ -4,6 +4,7 @@
 mod apply;
 mod container;
 mod context;
+mod delete;
 mod edit;
 mod error;
 mod kubeconfig;
@@ -15,7 +16,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use container::{Container, Executed};
+pub use container::{Container, Cursor, Executed};
 pub use context::Context;
 pub use edit::Effect;
 pub use error::KubernetesError;

@@ -78,6 +78,14 @@ pub struct Cell {
     pub scenario: String,
 }
 
+impl Cell {
+    /// The minor release of Kubernetes as people write it: `1.32`.
+    #[must_use]
+    pub fn kubernetes_minor(&self) -> Option<String> {
+        self.kubernetes.as_ref().map(exclusion::short)
+    }
+}
+
 impl Matrix {
     /// The row of that name.
     #[must_use]

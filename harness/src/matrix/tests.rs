@@ -142,6 +142,13 @@ fn github_is_offered_a_job_for_each_shard_and_none_for_a_tier_that_is_not_there(
 }
 
 #[test]
+fn a_row_that_needs_a_cluster_is_a_job_for_each_cluster() {
+    let clusters = PAIRS.replace("tier: local", "tier: kind\n      kubernetes: ['1.36']");
+    let jobs = github(&matrix(&clusters).unwrap());
+    insta::assert_snapshot!(jobs.replace("},{", "},\n{"));
+}
+
+#[test]
 fn the_indexed_job_is_one_that_kubernetes_reads() {
     let job = IndexedJob {
         image: "registry.example/meshproof:0.1.0".to_owned(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::{Costs, Matrix, Row};
+use crate::invocation::command;
 use crate::scenario::verdict::ReleaseOverrides;
 
 /// A matrix with what it costs.
@@ -39,6 +40,13 @@ impl fmt::Display for MatrixTable<'_> {
             write!(f, "\n{}: {}", row.name, row.description)?;
             if !row.offered {
                 write!(f, "\n  not run: this version has no tier {}", row.tier)?;
+            } else if row.tier.needs_cluster() {
+                write!(
+                    f,
+                    "\n  needs a cluster ({} cluster up), and runs where it is named: --row {} --istio RELEASE",
+                    command(),
+                    row.name
+                )?;
             }
             for (reason, pairings) in unsupported(row) {
                 write!(f, "\n  {pairings} left out: {reason}")?;

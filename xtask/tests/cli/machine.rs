@@ -19,7 +19,7 @@ fn assert_one_error(ended: &Ended, code: i32) {
 #[test]
 fn a_tier_that_this_version_lacks_exits_3() {
     let session = Session::new();
-    let ended = session.run(&["scenario", "baseline-strict", "--on", "kind"]);
+    let ended = session.run(&["scenario", "baseline-strict", "--on", "docker"]);
     assert_one_error(&ended, 3);
     session.with_stable_text(|| insta::assert_snapshot!(ended.err));
 }

@@ -1,29 +1,28 @@
 //! `diagnose --apply`: a safe remedy is shown, asked about, done, and undone where it does not help.
 
 use std::io::Write as _;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use kubernetes_double::Double;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::diagnose::{ASKS, CALLER, READS, bare_pod, cluster};
-use crate::session::{Ended, Session};
+use crate::session::{Ended, Session, eventually};
 
 const CHANGES: &str = include_str!("../../../manifests/rbac/remedy.yaml");
 const BEFORE: &str = "payment.before.yaml";
 
 /// Diagnoses and applies, with this on standard input.
 fn apply(session: &Session, double: &Double, more: &[&str], said: &str) -> Ended {
+    let child = applying(session, double, &[&["--watch", "1"], more].concat(), said);
+    Ended::from(child.wait_with_output().unwrap())
+}
+
+fn applying(session: &Session, double: &Double, more: &[&str], said: &str) -> Child {
     let kubeconfig = session.write("kubeconfig", &double.kubeconfig("staging", "token"));
-    let call = [
-        "--from",
-        "checkout",
-        "--to",
-        "payment:8080",
-        "--apply",
-        "--watch",
-        "1",
-    ];
+    let call = ["--from", "checkout", "--to", "payment:8080", "--apply"];
     let mut command = session.command(&["diagnose", "--context", "staging", "--kubeconfig"]);
     command.arg(&kubeconfig).args(call).args(more);
     command.current_dir(session.path(".")).stdin(Stdio::piped());
@@ -31,7 +30,7 @@ fn apply(session: &Session, double: &Double, more: &[&str], said: &str) -> Ended
     let mut child = command.spawn().unwrap();
     // Whoever needs no answer may be gone.
     let _ = child.stdin.take().unwrap().write_all(said.as_bytes());
-    Ended::from(child.wait_with_output().unwrap())
+    child
 }
 
 fn rules(double: &Double) -> Vec<Value> {
@@ -118,6 +117,26 @@ fn what_does_not_help_is_undone() {
         .into_iter()
         .find(|it| it["metadata"]["name"] == "payment");
     assert_eq!(again.unwrap()["spec"], rule["spec"]);
+    assert!(!session.path(BEFORE).exists());
+}
+
+#[test]
+fn what_is_interrupted_before_it_is_known_to_help_is_undone() {
+    let session = Session::new();
+    let double = cluster();
+    let child = applying(&session, &double, &["--yes", "--watch", "600"], "");
+    eventually("the rule to go", || rules(&double).is_empty());
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(130), "{ended:#?}");
+    assert!(
+        ended
+            .out
+            .contains("interrupted; DestinationRule/payments/payment is as it was"),
+        "{ended:#?}"
+    );
+    assert_eq!(rules(&double).len(), 1);
     assert!(!session.path(BEFORE).exists());
 }
 
