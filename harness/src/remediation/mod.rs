@@ -193,7 +193,6 @@ impl Plan {
     }
 
     /// The change, where whoever made it was stopped before they knew whether it was.
-    #[must_use]
     pub fn presumed(&self) -> Made {
         Made { plan: self.clone() }
     }

@@ -65,6 +65,11 @@ lowers the confidence.
 cluster would show: objects, running pods, configuration dumps, logs. A diagnosis is right if it names what happened and
 blames something that was broken. At least nine scenarios in ten must be right, none wrong with high confidence, and each
 diagnosis done within three seconds.
+
+What neither configuration nor logs tell apart stays open. Of a call to `black-hole`, where nothing answers, and to
+`silent-port`, where TCP is accepted and TLS is not, Envoy logs the same line, field by field; both have one cause, and one
+object is blamed. A refused call that no proxy carries (`refused-port`, raw) leaves no line at all: it is diagnosed as if it
+were delivered, with medium confidence. A call made by an agent beside the caller would tell both.
 ";
 
 /// Why there is no page.

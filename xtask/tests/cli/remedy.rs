@@ -182,7 +182,7 @@ fn what_would_break_other_calls_or_lose_more_than_tls_is_left_to_people() {
         (
             OPENED,
             false,
-            "other calls would fail: payments/legacy->payments/payment:8080",
+            "other calls would fail: payments/legacy-5d4f8c7b9-abcde->payments/payment:8080",
         ),
     ] {
         let session = Session::new();
