@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use semver::Version;
 use tokio::sync::mpsc::channel;
 
 use crate::call::PodName;
 use crate::diagnose::{Observed, ProxyConfig, ProxySeen, Shown, Subject};
 use crate::istio::{Topology, workload_of};
 use crate::kubernetes::{Container, Containers, Context, KubernetesError, LogLine};
-use crate::snapshot::{Object, Snapshot};
+use crate::snapshot::{Mixed, Object, Scope, Snapshot};
 
 /// The container of a sidecar, and istiod's.
 const PROXY: &str = "istio-proxy";
@@ -38,6 +40,25 @@ pub struct Inspection<'a> {
     pub snapshot: &'a Snapshot,
     /// Where istiod is.
     pub control_plane: &'a str,
+    /// Only what was logged from this second on; absent: all that there is.
+    pub since: Option<Timestamp>,
+}
+
+/// The objects of a cluster, as a diagnosis takes them.
+///
+/// # Errors
+/// When nothing more can be read: the server is gone, or refuses the credentials.
+pub async fn objects(
+    context: &Context,
+    scope: &Scope,
+    release: &Version,
+) -> Result<(Snapshot, Mixed), KubernetesError> {
+    let mut snapshot = Snapshot::new(release.clone());
+    let mut mixed = Mixed::default();
+    // Where mesh-wide policies are, unless the mesh configuration says otherwise.
+    snapshot.mesh.root_namespace.clone_from(&scope.control_plane);
+    snapshot.load_cluster(context, scope, &mut mixed).await?;
+    Ok((snapshot, mixed))
 }
 
 /// A pod with a sidecar.
@@ -143,6 +164,7 @@ impl Inspection<'_> {
         let containers = Containers {
             namespace: namespace.to_owned(),
             container: container.to_owned(),
+            since: self.since,
         };
         let (sender, mut lines) = channel::<LogLine>(WAITING);
         let sorted = async {

@@ -32,6 +32,7 @@ pub mod probe;
 pub mod recognition;
 pub mod reference;
 pub mod rehearsal;
+pub mod remediation;
 pub mod report;
 pub mod scenario;
 pub mod snapshot;

@@ -97,6 +97,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "inspection",
         &["call", "diagnose", "istio", "kubernetes", "snapshot"],
     ),
+    (
+        "remediation",
+        &[
+            "call",
+            "diagnose",
+            "fault",
+            "inspection",
+            "istio",
+            "kubernetes",
+            "snapshot",
+        ],
+    ),
     ("symptom", &["call", "outcome", "probe"]),
     (
         "report",

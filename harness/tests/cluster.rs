@@ -152,6 +152,13 @@ async fn what_is_asked_for_is_exactly_what_the_manifests_grant() {
             ),
             ("gateway.networking.k8s.io", &["v1"], "gateways", "Gateway", true),
             (
+                "helm.toolkit.fluxcd.io",
+                &["v2"],
+                "helmreleases",
+                "HelmRelease",
+                true,
+            ),
+            (
                 "install.istio.io",
                 &["v1alpha1"],
                 "istiooperators",

@@ -72,6 +72,7 @@ pub(crate) struct State {
     pub(crate) logged: u64,
     pub(crate) release: String,
     reactions: Vec<Reaction>,
+    mourners: Vec<Reaction>,
 }
 
 /// Who may do anything.
@@ -95,6 +96,7 @@ impl Double {
                 logged: 0,
                 release: "v1.36.2".to_owned(),
                 reactions: Vec::new(),
+                mourners: Vec::new(),
             }),
             changed: watch::Sender::new(0),
             programs: Mutex::new(None),
@@ -222,6 +224,11 @@ impl Double {
         self.shared.state().reactions.push(Box::new(reaction));
     }
 
+    /// Has a controller look at everything that is deleted by a request.
+    pub fn on_delete(&self, reaction: impl FnMut(&Key, &mut Value) -> Vec<Value> + Send + 'static) {
+        self.shared.state().mourners.push(Box::new(reaction));
+    }
+
     /// Lets programs run in pods; without, to run one is refused.
     pub fn on_exec(&self, program: impl FnMut(&Exec) -> Executed + Send + 'static) {
         let mut programs = self
@@ -340,6 +347,31 @@ impl State {
             self.write(other);
         }
         value
+    }
+
+    /// Removes an object, and lets controllers do what they do then.
+    pub(crate) fn take(&mut self, key: &Key) -> Option<Value> {
+        let mut value = self.objects.remove(key)?;
+        let mut mourners = std::mem::take(&mut self.mourners);
+        let others: Vec<Value> = mourners.iter_mut().flat_map(|it| it(key, &mut value)).collect();
+        self.mourners = mourners;
+        for other in others {
+            self.write(other);
+        }
+        Some(value)
+    }
+
+    /// Carries something out of which nothing stays, and which no controller sees.
+    pub(crate) fn tried<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let objects = self.objects.clone();
+        let (reactions, mourners) = (
+            std::mem::take(&mut self.reactions),
+            std::mem::take(&mut self.mourners),
+        );
+        let done = work(self);
+        self.objects = objects;
+        (self.reactions, self.mourners) = (reactions, mourners);
+        done
     }
 
     fn write(&mut self, value: Value) {

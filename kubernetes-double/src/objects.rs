@@ -38,7 +38,7 @@ pub(crate) struct Event {
 }
 
 /// All objects, each change numbered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Objects {
     kept: BTreeMap<Key, Kept>,
     events: Vec<Event>,

@@ -9,10 +9,23 @@ use crate::objects::{Kept, Key, at_version};
 use crate::read::selects;
 use crate::request::{Asked, Verb};
 
-/// Carries out a request that changes something.
+/// Carries out a request that changes something, or with `dryRun` answers as if it had.
 pub(crate) fn write(state: &mut State, asked: &Asked, media_type: &str, body: &[u8]) -> Answer {
+    if asked.query.get("dryRun").map(String::as_str) == Some("All") || is_dry_deletion(asked, body) {
+        return state.tried(|state| carry_out(state, asked, media_type, body));
+    }
+    carry_out(state, asked, media_type, body)
+}
+
+/// Deletions say it in their options.
+fn is_dry_deletion(asked: &Asked, body: &[u8]) -> bool {
+    let options: Value = serde_saphyr::from_slice(body).unwrap_or_default();
+    asked.verb == Verb::Delete && options["dryRun"][0] == "All"
+}
+
+fn carry_out(state: &mut State, asked: &Asked, media_type: &str, body: &[u8]) -> Answer {
     match asked.verb {
-        Verb::Delete => return delete(state, asked),
+        Verb::Delete => return delete(state, asked, body),
         Verb::DeleteCollection => return delete_collection(state, asked),
         _ => {}
     }
@@ -134,10 +147,19 @@ fn as_subresource(asked: &Asked, old: &Value, new: Value) -> Value {
     value
 }
 
-fn delete(state: &mut State, asked: &Asked) -> Answer {
+fn delete(state: &mut State, asked: &Asked, body: &[u8]) -> Answer {
     let name = asked.name.clone().unwrap_or_default();
     let key = Key::new(&asked.kind, asked.namespace.as_deref(), &name);
-    match state.objects.remove(&key) {
+    let options: Value = serde_saphyr::from_slice(body).unwrap_or_default();
+    let is_as_seen = |field: &str| {
+        let wanted = options.pointer(&format!("/preconditions/{field}"));
+        let kept = state.objects.get(&key);
+        wanted.is_none() || wanted == kept.and_then(|it| it.value.pointer(&format!("/metadata/{field}")))
+    };
+    if state.objects.get(&key).is_some() && !(is_as_seen("uid") && is_as_seen("resourceVersion")) {
+        return Answer::stale(&asked.kind, &name);
+    }
+    match state.take(&key) {
         None => Answer::not_found(&asked.kind, &name),
         Some(value) => ok(value, asked),
     }

@@ -42,7 +42,7 @@ pub use cause::Cause;
 pub use check::{Category, Check, Status, Step};
 pub use checks::steps;
 pub use observed::{Limited, Observed, ProxyConfig, ProxySeen, Secrets, Shown, UnreadableDump};
-pub use remedy::{Entry, Proof, Remedies, RemediesError, Remedy};
+pub use remedy::{Edit, Entry, Proof, Remedies, RemediesError, Remedy, Safe};
 pub use subject::Subject;
 pub use verdict::{Confidence, Responsible, Verdict};
 

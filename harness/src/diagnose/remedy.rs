@@ -41,12 +41,30 @@ pub struct Entry {
     pub commands: Vec<String>,
     /// The commands that undo it.
     pub rollback: Vec<String>,
-    /// Whether it may be applied by a machine, once somebody has said yes: it changes one object of policy, restarts
-    /// nothing, and is undone by applying what was there.
-    #[serde(default)]
-    pub safe: bool,
+    /// What of it a machine may do once somebody has said yes; absent where a person must.
+    pub safe: Option<Safe>,
     /// The phase in which the catalogue shows that it helps.
     pub proven: Proof,
+}
+
+/// Why a machine may do it: it changes one object of policy, restarts nothing, and is undone by writing what was there.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Safe {
+    /// What it does to the object.
+    pub edit: Edit,
+    /// Why that is safe.
+    pub because: String,
+}
+
+/// What is done to the object that is responsible.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Edit {
+    /// It is deleted.
+    Delete,
+    /// A DestinationRule has its clients speak mTLS, on all of its ports and to all of its subsets.
+    Mutual,
 }
 
 /// A phase of a scenario.
@@ -71,11 +89,14 @@ pub struct Remedy {
     pub rollback: Vec<String>,
     /// Whether `--apply` offers it.
     pub safe: bool,
+    /// What `--apply` does to `object`, and why that is safe.
+    #[serde(skip)]
+    pub edit: Option<Safe>,
     /// The phase of the catalogue in which it was shown to help.
     pub proven: Proof,
     /// The object that it changes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub object: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub object: Option<ObjectRef>,
     #[serde(skip)]
     pub(super) reproduced_by: Option<String>,
 }
@@ -129,15 +150,29 @@ impl Remedies {
             .or_else(|| called(call, topology));
         let words = words(object.as_ref(), call, change);
         let fill = |texts: &[String]| texts.iter().map(|text| filled(text, &words)).collect();
+        // What helps must be what the entry is about: a rule may be at fault in both ways.
+        let edit = entry.safe.clone().filter(|safe| match safe.edit {
+            Edit::Delete => matches!(change, Some(Change::Without(_))),
+            Edit::Mutual => matches!(change, Some(Change::Mutual(_))),
+        });
         Some(Remedy {
             action: filled(&entry.action, &words),
             commands: fill(&entry.commands),
             rollback: fill(&entry.rollback),
-            safe: entry.safe && matches!(change, Some(Change::Without(_))),
+            safe: edit.is_some(),
+            edit,
             reproduced_by: Some(entry.proven.scenario.clone()),
             proven: entry.proven.clone(),
-            object: object.map(|it| it.to_string()),
+            object,
         })
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn as_text<S: serde::Serializer>(object: &Option<ObjectRef>, serializer: S) -> Result<S::Ok, S::Error> {
+    match object {
+        Some(object) => serializer.collect_str(object),
+        None => serializer.serialize_none(),
     }
 }
 

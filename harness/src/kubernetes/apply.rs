@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Context, KubernetesError, Resource, Selection};
 
 /// Whose fields they are, in `metadata.managedFields`.
-const MANAGER: &str = "meshproof";
+pub(super) const MANAGER: &str = "meshproof";
 
 impl Context {
     /// Applies an object of `resource`, in the first of its versions; what it is then.

@@ -5,6 +5,7 @@ mod apply;
 mod container;
 mod context;
 mod delete;
+mod edit;
 mod error;
 mod kubeconfig;
 mod list;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use container::{Container, Cursor, Executed};
 pub use context::Context;
+pub use edit::Effect;
 pub use error::KubernetesError;
 pub use pod_logs::{Containers, LogLine};
 pub use resource::{Resource, Selection};

@@ -37,6 +37,8 @@ pub struct Containers {
     pub namespace: String,
     /// The container's name. Pods that have none of this name are left out.
     pub container: String,
+    /// Lines from this second on; absent: all.
+    pub since: Option<jiff::Timestamp>,
 }
 
 impl Context {

@@ -18,6 +18,7 @@ and a scenario of the catalogue in which the same can be watched.
 $ cargo xtask diagnose --bundle mesh.bundle --from checkout --to payment:8080   # one call, from a bundle
 $ cargo xtask diagnose --bundle mesh.bundle -n payments                         # every call of a namespace
 $ cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080   # of a cluster, its proxies asked
+$ cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080 --apply   # and its remedy, if a safe one
 $ cargo xtask diagnose --scenario expired-ca                                    # an incident to practise on
 $ cargo xtask diagnose --self-test                                              # how often it is right
 ```
@@ -27,7 +28,21 @@ changes nothing about that.
 
 Of a cluster, objects are listed (`manifests/rbac/preflight.yaml`), and the sidecars of those who take part are asked for their
 configuration dump, by `pilot-agent` in their own container, and for their logs (`manifests/rbac/diagnose.yaml`). What may not
-be read says so at its step, and the others go on. Nothing is written to a cluster.
+be read says so at its step, and the others go on. Nothing is written to a cluster without `--apply`.
+
+## What `--apply` does
+
+Only remedies that are marked safe are done, of one call: each changes one object of policy, restarts nothing, and is undone by
+writing what was there. The table of remedies says which and why. Before anything is written, the server judges the change
+(`dryRun`: rights and admission included), all calls of the mesh are predicted without and with it, and it is not done if
+another would fail; nor if the object says more than what the remedy is about. Then the difference is shown and a yes asked
+for (`--yes` answers).
+
+The object as it was is kept in `NAME.before.yaml`. The change is made to the object that was looked at and no other (its
+`resourceVersion`). Then the call is diagnosed again, by what is logged from then on: it has recovered if it is predicted to
+be delivered and no failure of it was logged for `--watch` seconds. If it has not within six times as long, or on Ctrl-C, or
+where that cannot be seen, the object is written as it was, unless somebody else has changed it meanwhile: then that is said.
+The exit code is 0 if the call goes through again, and 1 if not. `manifests/rbac/remedy.yaml` grants what that takes.
 
 ## How a verdict comes about
 
@@ -50,6 +65,11 @@ lowers the confidence.
 cluster would show: objects, running pods, configuration dumps, logs. A diagnosis is right if it names what happened and
 blames something that was broken. At least nine scenarios in ten must be right, none wrong with high confidence, and each
 diagnosis done within three seconds.
+
+What neither configuration nor logs tell apart stays open. Of a call to `black-hole`, where nothing answers, and to
+`silent-port`, where TCP is accepted and TLS is not, Envoy logs the same line, field by field; both have one cause, and one
+object is blamed. A refused call that no proxy carries (`refused-port`, raw) leaves no line at all: it is diagnosed as if it
+were delivered, with medium confidence. A call made by an agent beside the caller would tell both.
 ";
 
 /// Why there is no page.
@@ -90,7 +110,9 @@ pub fn diagnosis_page() -> Result<String, DiagnosisPageError> {
             );
         }
     }
-    page.push_str("\n## Remedies\n\n| responsible | what to do | proven by |\n|---|---|---|\n");
+    page.push_str(
+        "\n## Remedies\n\n| responsible | what to do | `--apply` does it | proven by |\n|---|---|---|---|\n",
+    );
     for entry in Remedies::embedded()?.entries() {
         let outcomes: Vec<String> = entry.outcomes.iter().map(|it| format!("`{it}`")).collect();
         let only = match outcomes.as_slice() {
@@ -99,9 +121,10 @@ pub fn diagnosis_page() -> Result<String, DiagnosisPageError> {
         };
         let _ = writeln!(
             page,
-            "| {}{only} | {} | `{}`, phase {} |",
+            "| {}{only} | {} | {} | `{}`, phase {} |",
             entry.cause,
             entry.action.trim(),
+            entry.safe.as_ref().map_or("", |it| it.because.trim()),
             entry.proven.scenario,
             entry.proven.phase
         );

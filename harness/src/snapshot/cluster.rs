@@ -85,6 +85,8 @@ const READ: &[(Resource, Place, Absence)] = &[
     (resource("security.istio.io", SECURITY, "peerauthentications", "PeerAuthentication"), Place::Namespaces, Absence::Gap),
     (resource("gateway.networking.k8s.io", &["v1", "v1alpha3"], "backendtlspolicies", "BackendTLSPolicy"), Place::Namespaces, Absence::None),
     (resource("gateway.networking.k8s.io", &["v1", "v1beta1"], "gateways", "Gateway"), Place::Namespaces, Absence::None),
+    // Where flux is, the control plane is as its releases say, wherever they are.
+    (resource("helm.toolkit.fluxcd.io", &["v2", "v2beta2", "v2beta1"], "helmreleases", "HelmRelease"), Place::Cluster, Absence::None),
     (resource("install.istio.io", &["v1alpha1"], "istiooperators", "IstioOperator"), Place::ControlPlane, Absence::None),
 ];
 

@@ -58,11 +58,25 @@ pub(super) fn redact(object: &mut Value) {
             }
         }
         ("extensions.istio.io", _) => remove(object.get_mut("spec"), &["pluginConfig", "vmConfig"]),
-        ("install.istio.io" | "helm.toolkit.fluxcd.io" | "argoproj.io", _) => redact_values(object),
+        ("helm.toolkit.fluxcd.io", _) => {
+            redact_values(object);
+            redact_conditions(object.get_mut("status"));
+            return;
+        }
+        ("install.istio.io" | "argoproj.io", _) => redact_values(object),
         _ => {}
     }
     if kind != "Node" && kind != "Service" {
         remove(Some(object), &["status"]);
+    }
+}
+
+/// Of a state, what kind it is; its message quotes what Helm was given.
+fn redact_conditions(status: Option<&mut Value>) {
+    let Some(status) = status else { return };
+    keep(Some(status), &["conditions"]);
+    for condition in list(status.get_mut("conditions")) {
+        keep(Some(condition), &["reason", "status", "type"]);
     }
 }
 
@@ -224,7 +238,9 @@ mod tests {
             json!({"apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter", "metadata": {"name": "a"},
                 "spec": {"configPatches": [{"applyTo": "CLUSTER", "patch": {"value": {"inline": "hunter2"}}}]}}),
             json!({"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "a"},
-                "spec": {"values": {"db": {"password": "hunter2"}, "global": {"tag": "1.30.3"}}}}),
+                "spec": {"values": {"db": {"password": "hunter2"}, "global": {"tag": "1.30.3"}}},
+                "status": {"history": [{"digest": "hunter2"}], "conditions": [
+                    {"type": "Ready", "status": "False", "reason": "UpgradeFailed", "message": "hunter2"}]}}),
         ];
         let mut kept = cases.clone().map(|mut it| {
             redact(&mut it);

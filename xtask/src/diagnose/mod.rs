@@ -1,14 +1,16 @@
 //! `cargo xtask diagnose`: why a call fails, who is responsible, and what helps.
 
+mod apply;
 mod self_test;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use meshproof::call::{Call, CallKind, Payload};
 use meshproof::diagnose::{Case, Diagnosis, Observed, Shown, Subject, diagnose};
-use meshproof::inspection::Inspection;
+use meshproof::inspection::{self, Inspection};
 use meshproof::istio::releases::{self, VERIFIED};
 use meshproof::istio::{Topology, address};
 use meshproof::kubernetes::Context;
@@ -36,10 +38,12 @@ Examples:
   cargo xtask diagnose --bundle mesh.bundle --from checkout --to payment:8080   one call
   cargo xtask diagnose --bundle mesh.bundle -n payments                         every call from and to a namespace
   cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080   the same of a cluster, its proxies asked
+  cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080 --apply   and do the remedy, if it is a safe one
   cargo xtask diagnose --scenario expired-ca                                    an incident to practise on: its cause is hidden
   cargo xtask diagnose --self-test                                              diagnose the whole catalogue, and score it
 
-Exit codes: 0 nothing fails, 1 something does (or --self-test misses its measure), 2 bad usage, 3 cannot be read from here.")]
+Exit codes: 0 nothing fails (with --apply: any more), 1 something does (or --self-test misses its measure), 2 bad usage,
+3 cannot be read (or may not be changed) from here.")]
 pub(crate) struct Diagnose {
     /// A bundle of `cargo xtask snapshot`, or an archive of `istioctl bug-report`
     #[arg(long, value_name = "FILE", group = "input")]
@@ -62,7 +66,7 @@ pub(crate) struct Diagnose {
     self_test: Option<Vec<String>>,
 
     /// A cluster, by the name of its context in the kubeconfig: its objects, and what its proxies hold and log; nothing of it
-    /// is changed (manifests/rbac/diagnose.yaml)
+    /// is changed without --apply (manifests/rbac/diagnose.yaml)
     #[arg(long, value_name = "CONTEXT", group = "input")]
     context: Option<String>,
 
@@ -94,6 +98,19 @@ pub(crate) struct Diagnose {
     /// Every call from and to this namespace [default: the whole mesh]
     #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "from")]
     namespace: Option<String>,
+
+    /// Do the remedy, if it is marked safe (manifests/remedies.yaml): show what would change, ask, apply it, watch whether the
+    /// call goes through again, and undo it if not (manifests/rbac/remedy.yaml)
+    #[arg(long, requires = "context", requires = "from")]
+    apply: bool,
+
+    /// Ask nobody
+    #[arg(long, requires = "apply")]
+    yes: bool,
+
+    /// With --apply, how long the call may log no failure to count as recovered; it may take six times as long
+    #[arg(long, value_name = "SECONDS", requires = "apply", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    watch: u64,
 
     /// The control plane's release, where the input does not say
     #[arg(long, value_name = "VERSION", value_parser = releases::parse, default_value_t = VERIFIED)]
@@ -127,9 +144,12 @@ impl Diagnose {
         if let Some(names) = &self.self_test {
             return self_test::run(names, self.output == Output::Json);
         }
+        if let Some(name) = &self.context {
+            return self.of_context(name);
+        }
         let diagnosis = match &self.scenario {
             Some(name) => self.of_scenario(name)?,
-            None => self.of_input()?,
+            None => Some(diagnose(self.of_files()?)?),
         };
         let Some(diagnosis) = diagnosis else {
             return Ok(Exit::Interrupted);
@@ -138,10 +158,7 @@ impl Diagnose {
             Output::Text => outln!("{}", diagnosis_text(&diagnosis)?),
             Output::Json => outln!("{}", diagnosis_json(&diagnosis)?),
         }
-        Ok(match diagnosis.found_failure() {
-            true => Exit::Falsified,
-            false => Exit::Held,
-        })
+        Ok(exit(&diagnosis))
     }
 
     /// The first call of the scenario that fails. `None`: interrupted.
@@ -177,16 +194,51 @@ impl Diagnose {
         Ok(Some(diagnosed.diagnosis))
     }
 
-    /// What was given, or a cluster. `None`: interrupted.
-    fn of_input(&self) -> anyhow::Result<Option<Diagnosis>> {
-        let case = match &self.context {
-            Some(context) => match Interruptible::new()?.run(self.of_cluster(context))? {
-                Some(case) => case?,
-                None => return Ok(None),
-            },
-            None => self.of_files()?,
+    fn of_context(&self, name: &str) -> anyhow::Result<Exit> {
+        let interruptible = Interruptible::new()?;
+        let scope = Scope {
+            control_plane: self.istio_namespace.clone(),
+            ..Scope::default()
         };
-        Ok(Some(diagnose(case)?))
+        let Some(read) = interruptible.run(self.of_cluster(name, &scope))? else {
+            return Ok(Exit::Interrupted);
+        };
+        let (context, case) = read?;
+        let (subject, snapshot) = (case.subject.clone(), case.snapshot.clone());
+        let diagnosis = diagnose(case)?;
+        let is_text = self.output == Output::Text;
+        if is_text {
+            outln!("{}", diagnosis_text(&diagnosis)?);
+        }
+        let done = match &subject {
+            Subject::Call(call) if self.apply && diagnosis.found_failure() => {
+                let patient = apply::Patient {
+                    context: &context,
+                    scope: &scope,
+                    release: &self.istio,
+                    snapshot: &snapshot,
+                    call,
+                };
+                let manner = apply::Manner {
+                    yes: self.yes,
+                    window: Duration::from_secs(self.watch),
+                };
+                Some(apply::apply(&diagnosis, &patient, &manner, &interruptible)?)
+            }
+            _ => None,
+        };
+        match &done {
+            Some(done) if is_text => outln!("{}", done.text()),
+            _ if is_text => {}
+            _ => {
+                let mut json = diagnosis_json(&diagnosis)?;
+                if let Some(done) = &done {
+                    json["applied"] = serde_json::to_value(done)?;
+                }
+                outln!("{json}");
+            }
+        }
+        Ok(done.map_or_else(|| exit(&diagnosis), |it| it.exit()))
     }
 
     fn of_files(&self) -> anyhow::Result<Case> {
@@ -201,25 +253,19 @@ impl Diagnose {
         Ok(case(snapshot, mixed, observed, subject))
     }
 
-    async fn of_cluster(&self, name: &str) -> anyhow::Result<Case> {
+    async fn of_cluster(&self, name: &str, scope: &Scope) -> anyhow::Result<(Context, Case)> {
         let context = Context::open(name, self.kubeconfig.as_deref()).await?;
-        let mut snapshot = Snapshot::new(self.istio.clone());
-        let mut mixed = Mixed::default();
-        let scope = Scope {
-            control_plane: self.istio_namespace.clone(),
-            ..Scope::default()
-        };
-        // Where mesh-wide policies are, unless the mesh configuration says otherwise.
-        snapshot.mesh.root_namespace.clone_from(&scope.control_plane);
-        snapshot.load_cluster(&context, &scope, &mut mixed).await?;
+        let (snapshot, mixed) = inspection::objects(&context, scope, &self.istio).await?;
         let subject = self.subject(&snapshot)?;
         let inspection = Inspection {
             context: &context,
             snapshot: &snapshot,
             control_plane: &self.istio_namespace,
+            since: None,
         };
         let observed = inspection.observe(&subject).await;
-        Ok(case(snapshot, mixed, observed, subject))
+        let case = case(snapshot, mixed, observed, subject);
+        Ok((context, case))
     }
 
     fn read(&self) -> anyhow::Result<(Snapshot, Mixed)> {
@@ -272,6 +318,13 @@ impl Diagnose {
                 }
             }
         }
+    }
+}
+
+fn exit(diagnosis: &Diagnosis) -> Exit {
+    match diagnosis.found_failure() {
+        true => Exit::Falsified,
+        false => Exit::Held,
     }
 }
 

@@ -53,6 +53,7 @@ impl Cluster {
             containers: Containers {
                 namespace: self.namespace.clone()?,
                 container: self.container.clone(),
+                since: None,
             },
         })
     }
@@ -112,7 +113,9 @@ impl Read for Lines {
                 return Ok(0);
             };
             self.at = 0;
-            let Containers { namespace, container } = &self.container;
+            let Containers {
+                namespace, container, ..
+            } = &self.container;
             self.text = format!("{namespace} {} {container} {}\n", line.pod, line.text).into_bytes();
         }
         let length = buffer.len().min(self.text.len() - self.at);

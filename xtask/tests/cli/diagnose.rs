@@ -1,6 +1,8 @@
 //! `diagnose`: from what a cluster shows, and from scenarios whose cause is hidden, to a verdict and an exit code.
 
-use kubernetes_double::{Double, Executed, ISTIO, Setup};
+use std::sync::Arc;
+
+use kubernetes_double::{Double, Executed, ISTIO, Key, Setup};
 
 use crate::session::{Ended, Session};
 
@@ -150,8 +152,8 @@ fn a_bad_input_has_one_clear_error() {
 }
 
 const APPS: &str = include_str!("../../../manifests/apps/payments.yaml");
-const READS: &str = include_str!("../../../manifests/rbac/preflight.yaml");
-const ASKS: &str = include_str!("../../../manifests/rbac/diagnose.yaml");
+pub(crate) const READS: &str = include_str!("../../../manifests/rbac/preflight.yaml");
+pub(crate) const ASKS: &str = include_str!("../../../manifests/rbac/diagnose.yaml");
 const POLICY: &str = "apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: payment, namespace: payments}
@@ -165,6 +167,9 @@ spec: {mtls: {mode: STRICT}}
 /// A client whose server closes the connection, as its sidecar logs it.
 const LINE: &str = r#"2026-11-22T04:50:42.4Z [2026-11-22T04:50:42.383Z] "GET /x HTTP/1.1" 503 UC upstream_reset_before_response_started{connection_termination} - "-" 0 95 1 - "-" "curl" "r1" "payment:8080" "10.0.0.7:8080" outbound|8080||payment.payments.svc.cluster.local 10.0.0.6:49972 10.1.1.1:8080 10.0.0.6:48298 - default
 "#;
+
+/// The pod that calls.
+pub(crate) const CALLER: &str = "checkout-5d4f8c7b9-abcde";
 
 fn pod(workload: &str) -> String {
     format!(
@@ -184,13 +189,20 @@ status: {{phase: Running}}
     )
 }
 
-fn cluster() -> Double {
+/// As [`pod`], without a sidecar.
+pub(crate) fn bare_pod(workload: &str) -> String {
+    let sidecar = ", {name: istio-proxy, image: 'istio/proxyv2:1.30.3'}";
+    let label = ", security.istio.io/tlsMode: istio";
+    pod(workload).replace(sidecar, "").replace(label, "")
+}
+
+pub(crate) fn cluster() -> Double {
     let double = Double::start(Setup { tls: true });
     double.serve(ISTIO);
     for text in [APPS, POLICY, &pod("checkout"), &pod("payment")] {
         double.apply(text);
     }
-    double.log("payments", "checkout-5d4f8c7b9-abcde", Some("istio-proxy"), LINE);
+    double.log("payments", CALLER, Some("istio-proxy"), LINE);
     double.log("payments", "payment-5d4f8c7b9-abcde", Some("istio-proxy"), "");
     double
 }
@@ -207,6 +219,13 @@ fn check(ended: &Ended, id: &str) -> String {
     let json = ended.json();
     let mut checks = json["checks"].as_array().unwrap().iter();
     checks.find(|it| it["check"] == id).unwrap().to_string()
+}
+
+fn confidence(ended: &Ended) -> String {
+    ended.json()["verdicts"][0]["confidence"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 fn is_named(ended: &Ended) {
@@ -249,6 +268,7 @@ fn the_proxies_of_a_cluster_are_asked_and_nothing_is_written() {
     );
     let told = check(&ended, "logs.proxies");
     assert!(told.contains("connection_termination"), "{told}");
+    assert_eq!(confidence(&ended), "high");
     let written = double
         .seen()
         .into_iter()
@@ -271,6 +291,7 @@ fn a_step_without_rights_says_so_and_the_others_go_on() {
         let said = check(&ended, id);
         assert!(said.contains("cannot-tell") && said.contains("403"), "{said}");
     }
+    assert_eq!(confidence(&ended), "medium", "nothing but prediction says so");
 }
 
 #[test]
@@ -287,4 +308,88 @@ fn a_proxy_whose_agent_does_not_reach_it_is_told() {
     let said = check(&ended, "proxies.in-sync");
     assert!(said.contains("its agent has no configuration dump"), "{said}");
     assert!(said.contains("connection refused"), "{said}");
+}
+
+#[test]
+fn a_pod_that_vanishes_midway_is_told_and_the_others_are_asked() {
+    let session = Session::new();
+    let double = Arc::new(cluster());
+    let cluster = Arc::downgrade(&double);
+    double.on_exec(move |exec| {
+        if exec.pod.starts_with("payment") {
+            let key = Key {
+                group: String::new(),
+                plural: "pods".to_owned(),
+                namespace: exec.namespace.clone(),
+                name: exec.pod.clone(),
+            };
+            cluster.upgrade().unwrap().delete(&key);
+            return Executed {
+                code: 137,
+                ..Executed::default()
+            };
+        }
+        Executed {
+            output: r#"{"configs": []}"#.to_owned(),
+            ..Executed::default()
+        }
+    });
+    // Its log went with it: what is left is the caller's, which does not say who closed.
+    double.log("payments", CALLER, Some("istio-proxy"), "");
+    let ended = diagnosed(&session, &double);
+    is_named(&ended);
+    let said = check(&ended, "proxies.in-sync");
+    assert!(
+        said.contains("payment-5d4f8c7b9-abcde: its agent has no"),
+        "{said}"
+    );
+    assert!(!said.contains("checkout-5d4f8c7b9-abcde:"), "{said}");
+    assert_eq!(confidence(&ended), "medium");
+}
+
+#[test]
+fn of_an_ambient_pod_it_is_said_that_nothing_is_known_of_its_calls() {
+    let session = Session::new();
+    let double = cluster();
+    double.apply(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: payments, labels: {istio.io/dataplane-mode: ambient}}",
+    );
+    double.apply(&bare_pod("payment"));
+    let ended = diagnosed(&session, &double);
+    let said = check(&ended, "injection.sidecars");
+    assert!(
+        said.contains("of an ambient mesh: ztunnel speaks for it"),
+        "{said}"
+    );
+    let verdict = &ended.json()["verdicts"][0];
+    assert_ne!(verdict["confidence"], "high", "{verdict:#}");
+}
+
+#[test]
+fn what_flux_has_not_delivered_is_told() {
+    let session = Session::new();
+    let double = cluster();
+    double.serve(&[(
+        "helm.toolkit.fluxcd.io",
+        &["v2"],
+        "helmreleases",
+        "HelmRelease",
+        true,
+    )]);
+    double.apply(
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: istiod, namespace: flux-system}\n\
+         spec: {chart: {spec: {chart: istiod}}}\n\
+         status: {conditions: [{type: Ready, status: 'False', reason: UpgradeFailed, message: hunter2}]}\n",
+    );
+    double.apply(READS);
+    double.user("token", "system:serviceaccount:meshproof:preflight");
+    let said = check(&diagnosed(&session, &double), "delivery.helm-releases");
+    assert!(
+        said.contains("HelmRelease/flux-system/istiod is not ready: UpgradeFailed"),
+        "{said}"
+    );
+    assert!(
+        !said.contains("hunter2"),
+        "messages quote what Helm was given: {said}"
+    );
 }

@@ -46,7 +46,10 @@ impl<'a> PodLog<'a> {
             pod,
             follows: false,
             silence: SILENCE,
-            told: Told::default(),
+            told: Told {
+                second: containers.since.map(Timestamp::as_second),
+                ..Told::default()
+            },
         }
     }
 
@@ -171,7 +174,9 @@ impl<'a> PodLog<'a> {
     }
 
     fn what(&self) -> String {
-        let Containers { namespace, container } = self.containers;
+        let Containers {
+            namespace, container, ..
+        } = self.containers;
         format!("the log of {container} in {namespace}/{}", self.pod)
     }
 }

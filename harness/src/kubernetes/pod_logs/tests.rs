@@ -24,6 +24,7 @@ fn containers() -> Containers {
     Containers {
         namespace: "payments".to_owned(),
         container: "istio-proxy".to_owned(),
+        since: None,
     }
 }
 
