@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("call", &[]),
     ("network_namespace", &[]),
     ("child", &["network_namespace"]),
+    ("docker", &["child"]),
     ("one_or_many", &[]),
     ("reference", &["call"]),
     ("kubernetes", &[]),
@@ -50,6 +51,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "mesh",
         &[
             "call",
+            "child",
+            "docker",
             "envoy",
             "fault",
             "istio",
@@ -170,6 +173,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "bench",
         &[
             "call",
+            "docker",
             "envoy",
             "fault",
             "istio",
@@ -271,7 +275,7 @@ fn what_observes_knows_nothing_of_what_judges() {
 
 #[test]
 fn tiers_know_nothing_of_each_other() {
-    let tiers = ["local", "netns", "replay"];
+    let tiers = ["local", "netns", "docker", "replay"];
     for tier in tiers {
         for file in sources().filter(|file| is_below(file, &format!("mesh/{tier}"))) {
             let text = code(&file);

@@ -131,7 +131,7 @@ pub async fn tiers(
         // Fills caches.
         once(scenario, tier, settings).await?;
     }
-    let before = Remains::look();
+    let before = Remains::look().await;
     let missing = [None, kernel_missing().await, wire_missing().await];
     let watching = <Watching as strum::VariantArray>::VARIANTS;
     let mut taken: Vec<Vec<Round>> = watching.iter().map(|_| Vec::new()).collect();

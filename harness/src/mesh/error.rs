@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::call::{Call, PodName, WorkloadName};
+use crate::docker::DockerError;
 use crate::envoy::binary::ProvisionError;
 use crate::envoy::{AdminError, ProcessError, XdsError};
 use crate::kernel::TracerError;
@@ -119,6 +120,9 @@ pub enum MeshError {
     /// A network namespace.
     #[error(transparent)]
     Netns(#[from] NetnsError),
+    /// Docker, or an image.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
     /// Nothing could be put in the way to a pod.
     #[error("no socket to stand in for a fault of the network: check the limits on open files")]
     Obstacle {
@@ -146,6 +150,7 @@ impl MeshError {
                 | Self::Provision(_)
                 | Self::RunDirectory(_)
                 | Self::Wire(_)
+                | Self::Docker(_)
                 | Self::Netns(NetnsError::Namespace { .. } | NetnsError::Missing { .. })
         )
     }

@@ -4,6 +4,8 @@
 //! opinion. Tiers know nothing of each other, and none of them knows scenario, prediction, or expectation.
 
 mod capability;
+mod captured;
+mod docker;
 mod error;
 mod load;
 pub mod local;
@@ -33,10 +35,11 @@ use crate::snapshot::Snapshot;
 use crate::visibility::AccessLogs;
 
 pub use capability::Capability;
+pub use captured::NetnsError;
+pub(crate) use captured::time_of_namespaces;
+pub use docker::{ImageError, ProxyImages};
 pub use error::MeshError;
 pub use load::{Requests, Tally};
-pub use netns::NetnsError;
-pub(crate) use netns::time_of_namespaces;
 pub use proxy_logs::ProxyLogs;
 pub use run_directory::{RunDirectory, RunDirectoryError, sweep};
 pub use sidecars::{ApplicationError, ApplicationServer, Speaks};
@@ -117,6 +120,9 @@ pub struct Component {
     pub provenance: Provenance,
     /// Digest of the binary.
     pub sha256: String,
+    /// The container image it is in, with its digest; none where it is a file of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// How meshes are set up, whatever their tier.
@@ -124,6 +130,8 @@ pub struct Component {
 pub struct Settings {
     /// Binaries that stand in for releases.
     pub overrides: Overrides,
+    /// Container images that stand in for releases, where sidecars run in containers.
+    pub images: ProxyImages,
     /// Leave logs and configuration behind.
     pub keep: bool,
     /// What the `replay` tier answers from.
@@ -142,6 +150,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             overrides: Overrides::default(),
+            images: ProxyImages::default(),
             keep: false,
             recording: None,
             access_logs: AccessLogs::default(),
@@ -157,8 +166,8 @@ impl Tier {
     #[must_use]
     pub const fn is_built(self) -> bool {
         match self {
-            Self::Local | Self::Netns | Self::Replay => true,
-            Self::Docker | Self::Kind | Self::Cluster => false,
+            Self::Local | Self::Netns | Self::Docker | Self::Replay => true,
+            Self::Kind | Self::Cluster => false,
         }
     }
 
@@ -169,7 +178,8 @@ impl Tier {
             Self::Local => local::CAPABILITIES,
             Self::Netns => netns::CAPABILITIES,
             Self::Replay => replay::CAPABILITIES,
-            Self::Docker | Self::Kind | Self::Cluster => &[],
+            Self::Docker => docker::CAPABILITIES,
+            Self::Kind | Self::Cluster => &[],
         }
     }
 
@@ -182,10 +192,15 @@ impl Tier {
             Self::Netns => {
                 // What once could be made can be made again.
                 static MEASURED: OnceCell<()> = OnceCell::const_new();
-                MEASURED.get_or_try_init(netns::measure).await?;
+                MEASURED.get_or_try_init(captured::measure).await?;
                 Ok(())
             }
-            Self::Local | Self::Docker | Self::Kind | Self::Cluster | Self::Replay => Ok(()),
+            Self::Docker => {
+                static MEASURED: OnceCell<()> = OnceCell::const_new();
+                MEASURED.get_or_try_init(docker::measure).await?;
+                Ok(())
+            }
+            Self::Local | Self::Kind | Self::Cluster | Self::Replay => Ok(()),
         }
     }
 
@@ -209,7 +224,8 @@ impl Tier {
                 Ok(Box::new(replay::ReplayMesh::new(recording)))
             }
             Self::Netns => Ok(Box::new(netns::NetnsMesh::new(settings.clone())?)),
-            Self::Docker | Self::Kind | Self::Cluster => Err(MeshError::TierMissing { tier: self }),
+            Self::Docker => Ok(Box::new(docker::DockerMesh::new(settings.clone())?)),
+            Self::Kind | Self::Cluster => Err(MeshError::TierMissing { tier: self }),
         }
     }
 }
