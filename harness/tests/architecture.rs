@@ -55,8 +55,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "docker",
             "envoy",
             "fault",
+            "invocation",
             "istio",
             "kernel",
+            "kubernetes",
             "network_namespace",
             "outcome",
             "pki",
@@ -83,7 +85,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("claims", &["reference", "scenario"]),
-    ("matrix", &["istio", "mesh", "reference", "scenario", "snapshot"]),
+    (
+        "matrix",
+        &["invocation", "istio", "mesh", "reference", "scenario", "snapshot"],
+    ),
     ("logs", &["invocation", "outcome"]),
     (
         "diagnose",
@@ -275,7 +280,7 @@ fn what_observes_knows_nothing_of_what_judges() {
 
 #[test]
 fn tiers_know_nothing_of_each_other() {
-    let tiers = ["local", "netns", "docker", "replay"];
+    let tiers = ["docker", "kubernetes", "local", "netns", "replay"];
     for tier in tiers {
         for file in sources().filter(|file| is_below(file, &format!("mesh/{tier}"))) {
             let text = code(&file);

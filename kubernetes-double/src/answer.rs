@@ -101,6 +101,15 @@ impl Answer {
         Self::failure(409, "Conflict", &message, Some(details(kind, Some(name))))
     }
 
+    /// As the admission plugin NamespaceLifecycle words it; not among the recordings.
+    pub(crate) fn terminating(kind: &Kind, name: &str, namespace: &str) -> Self {
+        let message = format!(
+            "{} \"{name}\" is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
+            kind.qualified()
+        );
+        Self::failure(403, "Forbidden", &message, Some(details(kind, Some(name))))
+    }
+
     /// Fields that other managers own, as `(manager, field)`.
     pub(crate) fn apply_conflict(conflicts: &[(String, String)]) -> Self {
         let list: Vec<String> = conflicts

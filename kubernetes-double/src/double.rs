@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::exec::{Exec, Executed};
 use crate::kinds::{Kind, Row};
+use crate::log;
 use crate::objects::{Key, Objects};
 use crate::request::Seen;
 use crate::serve;
@@ -67,6 +68,8 @@ pub(crate) struct State {
     pub(crate) seen: Vec<Seen>,
     pub(crate) cut: Cut,
     pub(crate) logs: BTreeMap<(String, String, Option<String>), String>,
+    /// Lines added to logs so far, which is what tells the time of each.
+    pub(crate) logged: u64,
     pub(crate) release: String,
     reactions: Vec<Reaction>,
 }
@@ -89,6 +92,7 @@ impl Double {
                 seen: Vec::new(),
                 cut: Cut::Never,
                 logs: BTreeMap::new(),
+                logged: 0,
                 release: "v1.36.2".to_owned(),
                 reactions: Vec::new(),
             }),
@@ -236,6 +240,19 @@ impl Double {
         self.shared.tell();
     }
 
+    /// Has a pod's container log these lines after what it has logged so far, a millisecond each.
+    pub fn append_log(&self, namespace: &str, pod: &str, container: Option<&str>, lines: &str) {
+        let key = (namespace.to_owned(), pod.to_owned(), container.map(str::to_owned));
+        let mut state = self.shared.state();
+        for line in lines.lines() {
+            state.logged += 1;
+            let stamped = format!("{} {line}\n", log::time(state.logged));
+            state.logs.entry(key.clone()).or_default().push_str(&stamped);
+        }
+        drop(state);
+        self.shared.tell();
+    }
+
     /// The requests about resources that reached it so far, in their order.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
@@ -289,6 +306,12 @@ impl State {
     pub(crate) fn has_namespace(&self, name: &str) -> bool {
         let key = Key::new(&self.kind("", "namespaces"), None, name);
         self.objects.get(&key).is_some()
+    }
+
+    pub(crate) fn is_terminating(&self, namespace: &str) -> bool {
+        let key = Key::new(&self.kind("", "namespaces"), None, namespace);
+        let kept = self.objects.get(&key);
+        kept.is_some_and(|it| !it.value["metadata"]["deletionTimestamp"].is_null())
     }
 
     pub(crate) fn put(&mut self, key: Key, value: Value) -> Value {

@@ -25,18 +25,27 @@ pub(crate) fn log(state: &State, asked: &Asked) -> Answer {
     if found.code != 200 {
         return found;
     }
+    let container = asked.query.get("container").map(String::as_str);
     match state.logs.get(&key(asked)) {
         Some(text) => Answer::text(&as_asked(text, asked)),
+        None if has_started(&found, container) => Answer::text(""),
         None => Answer::bad_request(&format!(
             "container \"{}\" in pod \"{}\" is waiting to start: ContainerCreating",
-            asked
-                .query
-                .get("container")
-                .map(String::as_str)
-                .unwrap_or_default(),
+            container.unwrap_or_default(),
             asked.name.as_deref().unwrap_or_default(),
         )),
     }
+}
+
+/// Whether the status of a pod says that a container of this name runs or ran.
+fn has_started(pod: &Answer, container: Option<&str>) -> bool {
+    let Body::Json(pod) = &pod.body else { return false };
+    ["containerStatuses", "initContainerStatuses"]
+        .iter()
+        .filter_map(|list| pod["status"][list].as_array())
+        .flatten()
+        .filter(|it| container.is_none_or(|name| it["name"] == name))
+        .any(|it| it["state"]["waiting"].is_null() && !it["state"].is_null())
 }
 
 /// Sends what a container has logged, and what it logs from then on: until its pod is gone, its log is another, nobody
@@ -75,6 +84,13 @@ pub(crate) async fn follow(shared: Arc<Shared>, asked: Asked, chunks: Chunks) {
             () = chunks.closed() => return,
         }
     }
+}
+
+/// The time of the line of this number among all.
+pub(crate) fn time(number: u64) -> String {
+    let (seconds, millis) = (number / 1000, number % 1000);
+    let (hours, minutes, seconds) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("2026-01-01T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}000000Z")
 }
 
 fn key(asked: &Asked) -> (String, String, Option<String>) {

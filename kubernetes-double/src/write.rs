@@ -36,6 +36,10 @@ pub(crate) fn write(state: &mut State, asked: &Asked, media_type: &str, body: &[
         return Answer::not_found(&namespaces, namespace);
     }
     let old = state.objects.get(&key).cloned();
+    let place = asked.namespace.as_deref().filter(|_| old.is_none());
+    if let Some(namespace) = place.filter(|it| state.is_terminating(it)) {
+        return Answer::terminating(&asked.kind, &name, namespace);
+    }
     match (asked.verb, old) {
         (Verb::Create, Some(_)) => Answer::already_exists(&asked.kind, &name),
         (Verb::Create, None) => created(state.put(key, sent), asked),
@@ -87,12 +91,31 @@ fn patch(
                 return Answer::not_found(&asked.kind, &key.name);
             };
             let mut value = old.value.clone();
-            merge(&mut value, sent, true);
+            let mut sent = sent.clone();
+            if media_type.contains("strategic") {
+                keep_conditions(&value, &mut sent);
+            }
+            merge(&mut value, &sent, true);
             let value = as_subresource(asked, &old.value, value);
             ok(state.put(key, value), asked)
         }
         _ => Answer::media_type(),
     }
+}
+
+/// A strategic merge replaces those conditions of the status that are of a type it names.
+fn keep_conditions(old: &Value, sent: &mut Value) {
+    const CONDITIONS: &str = "/status/conditions";
+    let Some(new) = sent.pointer_mut(CONDITIONS).and_then(Value::as_array_mut) else {
+        return;
+    };
+    let named: Vec<Value> = new.iter().map(|it| it["type"].clone()).collect();
+    let others = old.pointer(CONDITIONS).and_then(Value::as_array);
+    let others = others
+        .into_iter()
+        .flatten()
+        .filter(|it| !named.contains(&it["type"]));
+    new.extend(others.cloned());
 }
 
 /// Status is changed by its subresource alone, and nothing else by it.

@@ -11,13 +11,14 @@ use crate::output::outln;
 use crate::release::release;
 use crate::scenario::Output;
 
-const NAME: &str = "meshproof";
+pub(crate) const NAME: &str = "meshproof";
 
 /// Make clusters of kind with Istio in them, list and remove them. Needs Docker, kind, and an istioctl of each release.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   cargo xtask cluster up --istio 1.24.0 --istio 1.24.1
+  cargo xtask cluster up --istio 1.24.1 --agent meshproof-agent:dev
   cargo xtask cluster up --istio 1.30.3 --kubernetes 1.33 --name newer
   cargo xtask cluster list
   cargo xtask cluster down newer")]
@@ -47,6 +48,9 @@ struct Up {
     /// What the cluster is called
     #[arg(long, default_value = NAME)]
     name: String,
+    /// Also load this image of the agent into the nodes; manifests/agent/Containerfile says how to build it
+    #[arg(long, value_name = "IMAGE")]
+    agent: Option<String>,
     /// Leave what was made where something fails; the next `up` goes on from there
     #[arg(long)]
     keep: bool,
@@ -87,7 +91,7 @@ impl Cluster {
 
 impl Up {
     fn run(self, clusters: &Clusters, interruptible: &Interruptible) -> anyhow::Result<Exit> {
-        let plan = Plan::new(&self.istio, self.kubernetes.as_deref())?;
+        let plan = Plan::new(&self.istio, self.kubernetes.as_deref())?.with_agent(self.agent.clone());
         let Some(made) = interruptible.run(clusters.up(&self.name, &plan, self.keep))? else {
             if !self.keep
                 && let Some(cleared) = interruptible.run(clusters.clear_interrupted(&self.name))?

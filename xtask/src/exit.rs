@@ -11,6 +11,8 @@ use meshproof::mesh::ImageError;
 use meshproof::mesh::MeshError;
 use meshproof::scenario::RunError;
 
+use crate::scenario::NoCluster;
+
 /// The table shown by `--help`.
 pub(crate) const HELP: &str = "\
 Begin with:
@@ -113,11 +115,12 @@ fn of_error(error: &anyhow::Error) -> u8 {
     match (provision, mesh) {
         (Some(ProvisionError::Interrupted), _) => 130,
         (Some(_), _) => 3,
+        (None, Some(MeshError::Kubernetes(error))) if error.is_usage() => 2,
         (None, Some(mesh)) if mesh.is_machine() => 3,
         _ if kernel.is_some_and(TracerError::is_machine) => 3,
         _ if bad_input || cluster.is_some_and(KubernetesError::is_usage) => 2,
         // The cluster that was named cannot be read from here.
-        _ if cluster.is_some() || error.is::<ToolsMissing>() => 3,
+        _ if cluster.is_some() || error.is::<ToolsMissing>() || error.is::<NoCluster>() => 3,
         _ => 4,
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use meshproof::invocation::command;
@@ -13,15 +12,14 @@ use meshproof::mesh::Tier;
 use meshproof::report::{self, Provenance, Run};
 use meshproof::scenario::verdict::{ReleaseOverrides, ScenarioResult, Verdict};
 use meshproof::scenario::{Catalogue, Options};
+use semver::Version;
 
 use crate::exit::{BadInput, Exit};
 use crate::output::outln;
+use crate::release::release;
 use crate::report::write;
 use crate::root::root;
 use crate::scenario::{mistakes, printing};
-
-/// How long a scenario may take: the default of `scenario --timeout`.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// Show what is run where and with which releases (`matrix.yaml`), split it into shards of equal cost, and run them.
 #[derive(Args, Debug)]
@@ -37,6 +35,14 @@ pub(crate) struct Matrix {
     /// Only this row
     #[arg(long, value_name = "NAME")]
     row: Option<String>,
+
+    /// Only what has a control plane of this release
+    #[arg(long, value_name = "RELEASE", value_parser = release)]
+    istio: Option<Version>,
+
+    /// Only what runs on this minor release of Kubernetes
+    #[arg(long, value_name = "MINOR")]
+    kubernetes: Option<String>,
 
     /// Only what runs on this system (default with --shard and --run: this one)
     #[arg(long, value_name = "linux|macos", value_parser = platform)]
@@ -108,6 +114,20 @@ impl Matrix {
             }
             matrix.rows.retain(|row| row.name == *name);
         }
+        if self.row.is_none() && (self.run || self.shard.is_some() || self.output == Output::Github) {
+            // Whoever has a cluster names the row that is for it.
+            matrix.rows.retain(|row| !row.tier.needs_cluster());
+        }
+        for row in &mut matrix.rows {
+            row.cells.retain(|cell| self.is_chosen(cell));
+        }
+        if self.run && matrix.rows.iter().all(|row| row.cells.is_empty()) {
+            let message = format!(
+                "nothing of the matrix is chosen; look at it: {} matrix",
+                command()
+            );
+            return Err(BadInput(message).into());
+        }
         if let Some(platform) = self.platform {
             for row in &mut matrix.rows {
                 row.runners.retain(|(it, _)| *it == platform);
@@ -118,6 +138,11 @@ impl Matrix {
             return self.run_cells(&root, &catalogue, &matrix);
         }
         self.show(&matrix)
+    }
+
+    fn is_chosen(&self, cell: &Cell) -> bool {
+        (self.istio.is_none() || self.istio == cell.releases.istio)
+            && (self.kubernetes.is_none() || self.kubernetes == cell.kubernetes_minor())
     }
 
     fn show(&self, matrix: &Rows) -> anyhow::Result<Exit> {
@@ -149,11 +174,11 @@ impl Matrix {
         Ok(Exit::Held)
     }
 
-    /// What the command line chooses of the rows that are offered.
+    /// What the command line chooses.
     fn cells<'a>(&self, matrix: &'a Rows) -> anyhow::Result<Vec<(Tier, &'a Cell)>> {
         let platform = self.platform.unwrap_or(HERE);
         let shard = self.shard.unwrap_or(Shard::WHOLE);
-        Ok(shard.of(matrix.offered(platform), Costs::embedded()?))
+        Ok(shard.of(matrix.on(platform), Costs::embedded()?))
     }
 
     fn run_cells(&self, root: &Path, catalogue: &Catalogue, matrix: &Rows) -> anyhow::Result<Exit> {
@@ -171,7 +196,7 @@ impl Matrix {
                 releases: releases.clone(),
                 ..Options::on(tier)
             };
-            match printing(&scenarios, options, LIMIT)? {
+            match printing(&scenarios, options)? {
                 Some(more) => results.extend(more),
                 None => return Ok(Exit::Interrupted),
             }

@@ -9,7 +9,11 @@ use std::process::Command;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// What a `run:` may be besides a line of `cargo xtask` or a script of `.ci`.
-const TOOLS: &[&str] = &["rustup component add ", "cargo install --locked --version "];
+const TOOLS: &[&str] = &[
+    "rustup component add ",
+    "cargo install --locked --version ",
+    "docker build --file ",
+];
 
 /// What stands for the environment of a step when its line is tried.
 const ENVIRONMENT: &[(&str, &str)] = &[
@@ -17,6 +21,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("\"$PLATFORM\"", "linux"),
     ("\"$SHARD\"", "1/2"),
     ("\"$ISTIO\"", "1.31.1"),
+    ("\"$KUBERNETES\"", "1.36"),
     ("\"$TAG\"", "v0.1.0"),
     (" >> \"$GITHUB_OUTPUT\"", ""),
 ];

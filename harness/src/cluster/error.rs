@@ -174,7 +174,11 @@ impl ClusterError {
     pub const fn is_machine(&self) -> bool {
         matches!(
             self,
-            Self::NoHome | Self::Missing { .. } | Self::WrongVersion { .. } | Self::NoDocker { .. }
+            Self::NoHome
+                | Self::Missing { .. }
+                | Self::WrongVersion { .. }
+                | Self::NoDocker { .. }
+                | Self::Kubernetes(_)
         )
     }
 }

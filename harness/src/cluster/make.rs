@@ -162,6 +162,13 @@ impl Clusters {
                 done(folder, state, step)?;
             }
         }
+        if let Some(image) = &plan.agent {
+            // Each time: what is called so may have been built anew.
+            programs
+                .kind
+                .load(&folder.name, image, self.limits.mirror)
+                .await?;
+        }
         state.is_ready = true;
         folder.write(state)
     }

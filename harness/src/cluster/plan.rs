@@ -10,6 +10,8 @@ use crate::istio::{MinorRelease, NodeImage, ReleaseTable};
 pub struct Plan {
     pub(super) releases: Vec<Release>,
     pub(super) node: NodeImage,
+    /// An image of this machine's docker that the nodes get.
+    pub(super) agent: Option<String>,
 }
 
 /// A release, to be installed as a revision.
@@ -67,6 +69,7 @@ impl Plan {
         let releases = releases.into_iter().zip(minors);
         Ok(Self {
             node: (*node).clone(),
+            agent: None,
             releases: releases
                 .map(|(version, minor)| Release {
                     version,
@@ -74,6 +77,14 @@ impl Plan {
                 })
                 .collect(),
         })
+    }
+}
+
+impl Plan {
+    /// Also gives the nodes this image of the agent, which no registry has.
+    #[must_use]
+    pub fn with_agent(self, image: Option<String>) -> Self {
+        Self { agent: image, ..self }
     }
 }
 

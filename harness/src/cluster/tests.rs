@@ -430,3 +430,21 @@ fn a_name_that_could_lead_elsewhere_is_refused() {
         assert!(matches!(folder, Err(ClusterError::Name { .. })), "{name}");
     }
 }
+
+#[tokio::test]
+async fn the_image_of_the_agent_is_loaded_each_time_it_is_asked_for() {
+    let machine = Machine::new();
+    let plan = plan(&["1.24.1"]).with_agent(Some("meshproof-agent:dev".to_owned()));
+    for _ in 0..2 {
+        machine.clusters.up("t", &plan, false).await.unwrap();
+        let loaded = "kind load docker-image meshproof-agent:dev --name t";
+        assert_eq!(machine.changes().last().map(String::as_str), Some(loaded));
+    }
+    machine.instead(
+        "'kind load '*",
+        "echo 'image: \"meshproof-agent:dev\" not present locally' >&2; exit 1",
+    );
+    let error = machine.clusters.up("t", &plan, false).await.unwrap_err();
+    assert!(error.to_string().contains("not present locally"), "{error}");
+    assert_eq!(machine.conditions().await, [("t".to_owned(), Condition::Ready)]);
+}

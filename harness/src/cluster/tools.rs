@@ -159,6 +159,13 @@ impl Kind {
         Ok(())
     }
 
+    /// Copies an image of docker's into the nodes.
+    pub(super) async fn load(&self, name: &str, image: &str, limit: Duration) -> Result<(), ClusterError> {
+        let arguments = ["load", "docker-image", image, "--name", name];
+        self.runner.run(self.call(limit, arguments)).await?;
+        Ok(())
+    }
+
     /// Deletes a cluster, if there is one: one that kind does not know is no failure (kind 0.32.0).
     pub(super) async fn delete(
         &self,

@@ -9,12 +9,14 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+#[cfg(test)]
 use serde::Deserialize;
+#[cfg(test)]
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
-use crate::envoy::stats;
+use crate::envoy::{answers, stats};
 use crate::probe::evidence::CertificateInUse;
 
 /// How long Envoy may take to answer. It answers in milliseconds; on a stalled machine this still bounds the wait.
@@ -80,10 +82,7 @@ impl Admin {
 
     /// Statistics that tell of calls, those that were ever touched.
     pub(crate) async fn stats_of_calls(&self) -> Result<BTreeMap<String, i64>, AdminError> {
-        let text = self
-            .get(&format!("/stats?usedonly&filter=^({})$", stats::OF_CALLS))
-            .await?;
-        Ok(text.lines().filter_map(parse_stat).collect())
+        Ok(answers::stats(&self.get(&answers::stats_of_calls()).await?))
     }
 
     /// Statistics whose full names match the expression, for Prometheus.
@@ -108,7 +107,7 @@ impl Admin {
         let text = self
             .get(&format!("/stats?filter=^({clusters}|{listeners})$"))
             .await?;
-        let stats: BTreeMap<String, i64> = text.lines().filter_map(parse_stat).collect();
+        let stats = answers::stats(&text);
         let gauge = |name: &str| {
             stats
                 .get(name)
@@ -143,40 +142,16 @@ impl Admin {
     }
 
     async fn secret_versions(&self, resource: &str) -> Result<BTreeMap<String, String>, AdminError> {
-        let dump: Value = self
-            .json(&format!(
-                "/config_dump?resource={resource}&mask=name,version_info"
-            ))
-            .await?;
-        let configs = dump["configs"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(configs
-            .iter()
-            .filter_map(|secret| {
-                let name = secret["name"].as_str()?;
-                Some((
-                    name.to_owned(),
-                    secret["version_info"].as_str().unwrap_or_default().to_owned(),
-                ))
-            })
-            .collect())
+        let path = answers::secrets(resource);
+        answers::secret_versions(&self.get(&path).await?).map_err(|error| unreadable(&path, &error))
     }
 
     /// The certificates in use, as `/certs` shows them.
     pub(crate) async fn certificates(&self) -> Result<Vec<CertificateInUse>, AdminError> {
-        let certs: Certs = self.json("/certs").await?;
-        let mut found: Vec<CertificateInUse> = Vec::new();
-        for entry in certs.certificates {
-            let leaves = entry.cert_chain.into_iter().map(|cert| cert.named("leaf"));
-            let authorities = entry.ca_cert.into_iter().map(|cert| cert.named("ca"));
-            for certificate in leaves.chain(authorities) {
-                if !found.contains(&certificate) {
-                    found.push(certificate);
-                }
-            }
-        }
-        Ok(found)
+        answers::certificates(&self.get("/certs").await?).map_err(|error| unreadable("/certs", &error))
     }
 
+    #[cfg(test)]
     async fn json<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, AdminError> {
         let text = self.get(path).await?;
         serde_json::from_str(&text).map_err(|error| unreadable(path, &error))
@@ -265,78 +240,5 @@ fn unreadable(path: &str, reason: &dyn std::fmt::Display) -> AdminError {
     AdminError::Unreadable {
         path: path.to_owned(),
         reason: reason.to_string(),
-    }
-}
-
-/// `name: value`. Histograms and text are no numbers and are left out.
-fn parse_stat(line: &str) -> Option<(String, i64)> {
-    let (name, value) = line.rsplit_once(": ")?;
-    Some((name.to_owned(), value.parse().ok()?))
-}
-
-#[derive(Deserialize)]
-struct Certs {
-    #[serde(default)]
-    certificates: Vec<CertificateEntry>,
-}
-
-#[derive(Deserialize)]
-struct CertificateEntry {
-    #[serde(default)]
-    ca_cert: Vec<CertificateDetails>,
-    #[serde(default)]
-    cert_chain: Vec<CertificateDetails>,
-}
-
-#[derive(Deserialize)]
-struct CertificateDetails {
-    #[serde(default)]
-    serial_number: String,
-    #[serde(default)]
-    subject_alt_names: Vec<AlternativeName>,
-    #[serde(default)]
-    valid_from: String,
-    #[serde(default)]
-    expiration_time: String,
-}
-
-#[derive(Deserialize)]
-struct AlternativeName {
-    #[serde(default)]
-    uri: String,
-}
-
-impl CertificateDetails {
-    fn named(self, role: &str) -> CertificateInUse {
-        CertificateInUse {
-            role: role.to_owned(),
-            serial: self.serial_number,
-            uris: self
-                .subject_alt_names
-                .into_iter()
-                .map(|name| name.uri)
-                .filter(|uri| !uri.is_empty())
-                .collect(),
-            valid_from: self.valid_from,
-            expires: self.expiration_time,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_statistic_is_read_whatever_colons_its_name_has() {
-        let line = "cluster.outbound|8080||payment.payments.svc.cluster.local;.ssl.handshake: 3";
-        assert_eq!(
-            parse_stat(line),
-            Some((
-                "cluster.outbound|8080||payment.payments.svc.cluster.local;.ssl.handshake".to_owned(),
-                3
-            ))
-        );
-        assert_eq!(parse_stat("cluster.x.upstream_cx_length_ms: P0(nan,1)"), None);
     }
 }

@@ -112,6 +112,19 @@ impl Marked {
 
 /// The message of a line of Envoy's own log if it speaks of TLS or of how a connection ended.
 pub(crate) fn debug_message(line: &str) -> Option<&str> {
+    // `[time][level][component] [Tags: …] message`
+    telling(line.splitn(4, ']').nth(3)?)
+}
+
+/// The same of a line as istio-proxy writes it: `time\tlevel\tenvoy component file:line\tmessage\tthread=1`
+/// (`--log-format` of pkg/envoy/proxy.go@1.30.3).
+pub(crate) fn debug_message_of_istio(line: &str) -> Option<&str> {
+    let mut fields = line.split('\t');
+    let scope = fields.nth(2)?;
+    telling(fields.next().filter(|_| scope.starts_with("envoy connection "))?)
+}
+
+fn telling(message: &str) -> Option<&str> {
     const TELLING: [&str; 7] = [
         "verif",
         "TLS_error",
@@ -121,8 +134,7 @@ pub(crate) fn debug_message(line: &str) -> Option<&str> {
         "secret",
         "connecting to",
     ];
-    // `[time][level][component] [Tags: …] message`
-    let message = line.splitn(4, ']').nth(3)?.trim_start();
+    let message = message.trim_start();
     TELLING
         .into_iter()
         .any(|word| message.contains(word) || is_connected(message))
@@ -150,6 +162,16 @@ mod tests {
         ] {
             assert_eq!(debug_message(&line(message)).is_some(), is_kept, "{message}");
         }
+    }
+
+    #[test]
+    fn a_line_of_istio_proxy_tells_the_same_and_lines_of_its_agent_tell_nothing() {
+        let line = "2026-11-22T04:51:20.030423Z\tdebug\tenvoy connection source/common/tls/ssl_socket.cc:269\t\
+                    [Tags: \"ConnectionId\":\"2\"] remote address:127.0.0.1:58841,TLS_error:|1:SSL\tthread=22";
+        let told = "[Tags: \"ConnectionId\":\"2\"] remote address:127.0.0.1:58841,TLS_error:|1:SSL";
+        assert_eq!(debug_message_of_istio(line), Some(told));
+        let agent = "2026-11-22T04:51:20.030423Z\tinfo\tcache\tgenerated new workload secret";
+        assert_eq!(debug_message_of_istio(agent), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Real Envoy: binary, configuration, xDS and SDS server, process, admin, access log.
 
 pub(crate) mod admin;
+pub(crate) mod answers;
 pub mod binary;
 pub(crate) mod config;
 pub(crate) mod logs;

@@ -1,17 +1,21 @@
-//! Containers of pods: running a program in one.
+//! Containers of pods: running a program in one, and reading what it logged.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::AttachParams;
+use kube::api::{AttachParams, LogParams};
+use kube::core::Request;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Context, KubernetesError};
 
 /// As much as is read of one stream of a program. The configuration of a sidecar among a thousand Services has some 30 MB.
 const LONGEST_OUTPUT: u64 = 128 * 1024 * 1024;
+/// As much as is read of a log at once; what a sidecar logs of one call are some kilobytes.
+const LONGEST_LOG: u64 = 16 * 1024 * 1024;
 
 /// A container of a pod.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -33,6 +37,15 @@ pub struct Executed {
     pub errors: String,
     /// Why it failed, as the node says it; absent where it ended with 0.
     pub failure: Option<String>,
+}
+
+/// How far a log has been read.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Cursor {
+    /// The time of the last line, as the node wrote it: to the nanosecond, all of one length.
+    last: String,
+    /// How many lines of that time were read.
+    of_last: usize,
 }
 
 impl fmt::Display for Container {
@@ -107,6 +120,59 @@ impl Context {
             Ok(executed) => executed,
             Err(_) => Err(KubernetesError::Silent { what, after: within }),
         }
+    }
+
+    /// The lines that a container has logged since it was last read with this cursor, without their times.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn log(
+        &self,
+        container: &Container,
+        cursor: &mut Cursor,
+    ) -> Result<Vec<String>, KubernetesError> {
+        let what = format!("the log of container {container}");
+        let mut parameters = LogParams {
+            container: Some(container.name.clone()),
+            timestamps: true,
+            limit_bytes: i64::try_from(LONGEST_LOG).ok(),
+            ..LogParams::default()
+        };
+        if let Ok(since) = cursor.last.parse() {
+            parameters.since_time = Some(since);
+        }
+        let read = async {
+            let path = format!("/api/v1/namespaces/{}/pods", container.namespace);
+            let request = Request::new(path)
+                .logs(&container.pod, &parameters)
+                .map_err(kube::Error::BuildRequest)?;
+            self.client().request_text(request).await
+        };
+        let text = self.bounded(&what, read).await?;
+        let mut lines = Vec::new();
+        let mut known = cursor.of_last;
+        // A line that is still being written is not taken.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        for line in whole.lines() {
+            let (time, line) = line.split_once(' ').unwrap_or((line, ""));
+            match time.cmp(&cursor.last) {
+                Ordering::Less => continue,
+                Ordering::Equal if known > 0 => {
+                    known -= 1;
+                    continue;
+                }
+                Ordering::Equal => cursor.of_last += 1,
+                Ordering::Greater => {
+                    *cursor = Cursor {
+                        last: time.to_owned(),
+                        of_last: 1,
+                    };
+                    known = 0;
+                }
+            }
+            lines.push(line.to_owned());
+        }
+        Ok(lines)
     }
 }
 

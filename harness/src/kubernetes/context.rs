@@ -156,7 +156,10 @@ impl Context {
             401 => KubernetesError::Unauthorized {
                 context: self.name.clone(),
             },
-            403 => KubernetesError::Forbidden { verb, what },
+            // Everybody is refused where a namespace goes, whatever they may do.
+            403 if !status.message.contains("it is being terminated") => {
+                KubernetesError::Forbidden { verb, what }
+            }
             410 => KubernetesError::Expired { what },
             code => KubernetesError::Refused {
                 what,

@@ -4,6 +4,7 @@
 mod apply;
 mod container;
 mod context;
+mod delete;
 mod error;
 mod kubeconfig;
 mod list;
@@ -14,7 +15,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use container::{Container, Executed};
+pub use container::{Container, Cursor, Executed};
 pub use context::Context;
 pub use error::KubernetesError;
 pub use pod_logs::{Containers, LogLine};

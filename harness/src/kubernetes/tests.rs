@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use kubernetes_double::{Cut, Double, Setup};
+use kubernetes_double::{Cut, Double, Executed, Setup};
 use tempfile::TempDir;
 
-use super::{Change, Context, KubernetesError, Resource, Selection};
+use super::{Change, Container, Context, Cursor, KubernetesError, Resource, Selection};
 
 const CONFIG_MAPS: Resource = Resource {
     group: "",
@@ -195,4 +195,122 @@ async fn a_watch_goes_on_from_a_list_and_says_when_it_cannot() {
         changes.next().await,
         Some(Err(KubernetesError::Expired { .. }))
     ));
+}
+
+const PODS: Resource = Resource {
+    group: "",
+    versions: &["v1"],
+    plural: "pods",
+    kind: "Pod",
+};
+const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: checkout, namespace: payments}\n\
+                   status: {conditions: [{type: Ready, status: 'False'}, {type: Initialized, status: 'True'}]}";
+
+fn container() -> Container {
+    Container {
+        namespace: "payments".to_owned(),
+        pod: "checkout".to_owned(),
+        name: "app".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_program_gets_its_input_and_its_streams_and_end_are_told_apart() {
+    let double = Double::start(Setup::default());
+    double.apply(POD);
+    double.on_exec(|exec| Executed {
+        output: format!(
+            "{} {} {}",
+            exec.container,
+            exec.command.join(" "),
+            exec.input.trim()
+        )
+        .repeat(10_000),
+        errors: "warned".to_owned(),
+        code: i32::from(exec.command.len() > 2),
+    });
+    let context = open(&double, "any").await.unwrap();
+    let within = Duration::from_secs(20);
+    let run = context
+        .exec(&container(), &["agent", "call me"], Some("{}\n"), within)
+        .await
+        .unwrap();
+    assert_eq!(run.output.len(), "app agent call me {}".len() * 10_000);
+    assert_eq!((run.errors.as_str(), run.failure), ("warned", None));
+    let failed = context
+        .exec(&container(), &["a", "b", "c"], None, within)
+        .await
+        .unwrap();
+    insta::assert_snapshot!(failed.failure.unwrap(), @"command terminated with non-zero exit code: exit status 1");
+    let nobody = Container {
+        pod: "gone".to_owned(),
+        ..container()
+    };
+    let error = context.exec(&nobody, &["agent"], None, within).await.unwrap_err();
+    insta::assert_snapshot!(error, @r#"the API server refuses agent in container app of pod payments/gone (404): pods "gone" not found"#);
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_end_is_given_up() {
+    let double = Double::start(Setup::default());
+    double.apply(POD);
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    double.on_exec(move |_| {
+        let _ = held.recv();
+        Executed::default()
+    });
+    let context = open(&double, "any").await.unwrap();
+    let error = context
+        .exec(&container(), &["agent"], None, Duration::from_millis(100))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, KubernetesError::Silent { .. }), "{error}");
+    drop(release);
+}
+
+#[tokio::test]
+async fn a_log_is_read_once_however_often_it_is_looked_at() {
+    let double = Double::start(Setup::default());
+    double.apply(POD);
+    let context = open(&double, "any").await.unwrap();
+    let mut cursor = Cursor::default();
+    for (logged, expected) in [
+        ("one\ntwo", vec!["one", "two"]),
+        ("", vec![]),
+        ("three", vec!["three"]),
+    ] {
+        double.append_log("payments", "checkout", Some("app"), logged);
+        assert_eq!(context.log(&container(), &mut cursor).await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn conditions_are_set_beside_others_and_an_object_that_is_gone_is_no_error_to_delete() {
+    let double = Double::start(Setup::default());
+    double.apply(POD);
+    let context = open(&double, "any").await.unwrap();
+    let ready = serde_json::json!([{"type": "Ready", "status": "True"}]);
+    context
+        .set_conditions(&PODS, "payments", "checkout", &ready)
+        .await
+        .unwrap();
+    let conditions = double.objects("", "pods")[0]["status"]["conditions"].clone();
+    assert_eq!(
+        conditions,
+        serde_json::json!([{"type": "Ready", "status": "True"}, {"type": "Initialized", "status": "True"}])
+    );
+    assert!(context.delete(&PODS, Some("payments"), "checkout").await.unwrap());
+    assert!(!context.delete(&PODS, Some("payments"), "checkout").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_namespace_that_goes_is_named_and_rights_are_not_blamed() {
+    let double = Double::start(Setup::default());
+    double.apply(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: payments, deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [kubernetes]}",
+    );
+    let context = open(&double, "any").await.unwrap();
+    let map = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "payments"}});
+    let error = context.apply(&CONFIG_MAPS, &map).await.unwrap_err();
+    insta::assert_snapshot!(error, @r#"the API server refuses configmaps named m in the namespace payments (403): configmaps "m" is forbidden: unable to create new content in namespace payments because it is being terminated"#);
 }

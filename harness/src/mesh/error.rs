@@ -1,12 +1,15 @@
 //! What can go wrong in a mesh, apart from calls being refused.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::call::{Call, PodName, WorkloadName};
 use crate::docker::DockerError;
 use crate::envoy::binary::ProvisionError;
 use crate::envoy::{AdminError, ProcessError, XdsError};
+use crate::invocation;
 use crate::kernel::TracerError;
+use crate::kubernetes::KubernetesError;
 use crate::pki::PkiError;
 use crate::probe::DialError;
 use crate::wire::WireError;
@@ -16,12 +19,6 @@ use super::{ApplicationError, NetnsError, RunDirectoryError, Tier};
 /// Why a mesh could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum MeshError {
-    /// The tier is not part of this version.
-    #[error("the tier {tier} is not part of this version of meshproof (use --on local)")]
-    TierMissing {
-        /// The tier.
-        tier: Tier,
-    },
     /// An Envoy binary is not to be had. This machine cannot run the tier.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
@@ -109,6 +106,74 @@ pub enum MeshError {
         /// The call.
         call: Box<Call>,
     },
+    /// The tier needs a cluster, and none was named.
+    #[error("the tier {tier} needs a cluster: name its context")]
+    NoCluster {
+        /// The tier.
+        tier: Tier,
+    },
+    /// An API server.
+    #[error(transparent)]
+    Kubernetes(#[from] KubernetesError),
+    /// What a run would create is there already and not of this run.
+    #[error("{object} is there already and was not made by this run; remove it, or use another cluster")]
+    Taken {
+        /// The object.
+        object: String,
+    },
+    /// Pods did not come, or go, in time.
+    #[error("not ready within {} s: {what}", within.as_secs())]
+    NotReady {
+        /// What was waited for.
+        what: String,
+        /// The limit.
+        within: Duration,
+    },
+    /// A container will not start.
+    #[error(
+        "container {container} of pod {pod} does not start ({reason}): {message}{}",
+        if reason.contains("Image") {
+            format!("; is the image of the agent in the cluster? ({} cluster up --agent IMAGE)", invocation::command())
+        } else {
+            String::new()
+        }
+    )]
+    PodFails {
+        /// `namespace/name`.
+        pod: String,
+        /// The container.
+        container: String,
+        /// The reason in its status.
+        reason: String,
+        /// What the node says of it.
+        message: String,
+    },
+    /// The cluster refuses to make pods.
+    #[error("the cluster makes no pods for deployment {deployment}: {message}")]
+    PodRefused {
+        /// `namespace/name`.
+        deployment: String,
+        /// What it says.
+        message: String,
+    },
+    /// A program in a container failed.
+    #[error("`{program}` in container {container} failed: {message}")]
+    ProgramFailed {
+        /// With its arguments.
+        program: String,
+        /// The container.
+        container: String,
+        /// What it said.
+        message: String,
+    },
+    /// Evidence of a failed call cannot be kept.
+    #[error("cannot write {}", path.display())]
+    Bundle {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// No port for a listener.
     #[error("no port for a listener of the pod {pod}: check the limits on open files and on local ports")]
     NoPort {
@@ -146,12 +211,16 @@ impl MeshError {
     pub const fn is_machine(&self) -> bool {
         matches!(
             self,
-            Self::TierMissing { .. }
-                | Self::Provision(_)
+            Self::Provision(_)
                 | Self::RunDirectory(_)
                 | Self::Wire(_)
                 | Self::Docker(_)
                 | Self::Netns(NetnsError::Namespace { .. } | NetnsError::Missing { .. })
+                | Self::NoCluster { .. }
+                | Self::Kubernetes(_)
+                | Self::Taken { .. }
+                | Self::PodFails { .. }
+                | Self::PodRefused { .. }
         )
     }
 }

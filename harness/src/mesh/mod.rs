@@ -7,16 +7,18 @@ mod capability;
 mod captured;
 mod docker;
 mod error;
+pub mod kubernetes;
 mod load;
 pub mod local;
 mod netns;
 mod proxy_logs;
+mod reached;
 pub mod replay;
 mod run_directory;
 mod sidecars;
 mod watched;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -136,6 +138,8 @@ pub struct Settings {
     pub keep: bool,
     /// What the `replay` tier answers from.
     pub recording: Option<replay::Recording>,
+    /// The cluster of the `kind` and `cluster` tiers.
+    pub place: Option<kubernetes::Place>,
     /// Which access logs proxies write.
     pub access_logs: AccessLogs,
     /// Watches the connections of every call, which must then be the only one that this process makes.
@@ -153,6 +157,7 @@ impl Default for Settings {
             images: ProxyImages::default(),
             keep: false,
             recording: None,
+            place: None,
             access_logs: AccessLogs::default(),
             kernel: None,
             wire: false,
@@ -162,13 +167,10 @@ impl Default for Settings {
 }
 
 impl Tier {
-    /// Whether this version has it.
+    /// Whether somebody has to make a cluster before anything runs on it.
     #[must_use]
-    pub const fn is_built(self) -> bool {
-        match self {
-            Self::Local | Self::Netns | Self::Docker | Self::Replay => true,
-            Self::Kind | Self::Cluster => false,
-        }
+    pub const fn needs_cluster(self) -> bool {
+        matches!(self, Self::Kind | Self::Cluster)
     }
 
     /// What the tier can do beyond calls between sidecars.
@@ -179,7 +181,8 @@ impl Tier {
             Self::Netns => netns::CAPABILITIES,
             Self::Replay => replay::CAPABILITIES,
             Self::Docker => docker::CAPABILITIES,
-            Self::Kind | Self::Cluster => &[],
+            Self::Kind => kubernetes::OF_KIND,
+            Self::Cluster => kubernetes::OF_CLUSTER,
         }
     }
 
@@ -207,7 +210,7 @@ impl Tier {
     /// Sets up an empty mesh of this tier.
     ///
     /// # Errors
-    /// [`MeshError::TierMissing`] for a tier that this version does not have, else what the tier could not set up.
+    /// What the tier could not set up.
     pub fn open(self, settings: &Settings) -> Result<Box<dyn Mesh>, MeshError> {
         let mesh = self.open_unwatched(settings)?;
         Ok(match &settings.kernel {
@@ -225,8 +228,24 @@ impl Tier {
             }
             Self::Netns => Ok(Box::new(netns::NetnsMesh::new(settings.clone())?)),
             Self::Docker => Ok(Box::new(docker::DockerMesh::new(settings.clone())?)),
-            Self::Kind | Self::Cluster => Err(MeshError::TierMissing { tier: self }),
+            Self::Kind | Self::Cluster => Ok(Box::new(kubernetes::KubernetesMesh::new(self, settings)?)),
         }
+    }
+
+    /// Why the tier cannot show a state, or hold load on its calls; `None`: it can.
+    #[must_use]
+    pub fn objection(self, desired: &Desired, is_under_load: bool) -> Option<String> {
+        match self {
+            Self::Kind | Self::Cluster if is_under_load => Some(kubernetes::LOAD.to_owned()),
+            Self::Kind | Self::Cluster => kubernetes::beyond(self, desired),
+            Self::Local | Self::Netns | Self::Docker | Self::Replay => None,
+        }
+    }
+
+    /// Whether runs share what one of them may change, so that there is one at a time.
+    #[must_use]
+    pub const fn is_one_at_a_time(self) -> bool {
+        matches!(self, Self::Kind)
     }
 }
 
@@ -274,6 +293,15 @@ pub trait Mesh: Send {
         states: Vec<Desired>,
         load: &[Call],
     ) -> Result<Vec<Vec<Tally>>, MeshError>;
+
+    /// Keeps everything that somebody would ask for next of the last call, and says where; `None` where nothing more is
+    /// known than its evidence holds.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    async fn keep_evidence(&mut self, _: &Call) -> Result<Option<PathBuf>, MeshError> {
+        Ok(None)
+    }
 
     /// The proxies running now.
     fn components(&self) -> Vec<Component>;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub struct PrivateKey(Arc<str>);
 
 impl PrivateKey {
-    pub(super) fn new(pem: String) -> Self {
+    pub(crate) fn new(pem: String) -> Self {
         Self(pem.into())
     }
 

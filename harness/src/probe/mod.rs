@@ -1,5 +1,6 @@
-//! Making a call ([`dial`]), gathering what both ends showed ([`Evidence`]), and naming its outcome ([`classify()`]).
+//! Making a call ([`dial`], [`agent`] from inside a pod), gathering what both ends showed ([`Evidence`]), and naming its outcome ([`classify()`]).
 
+pub mod agent;
 mod alert;
 pub mod classify;
 pub mod dial;

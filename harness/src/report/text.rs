@@ -94,6 +94,9 @@ impl Text {
             let _ = write!(text, "\n        {line}");
         }
         let _ = write!(text, "\n        repeat     {reproduce} --only '{}'", call.id);
+        if let Some(folder) = &call.kept_evidence {
+            let _ = write!(text, "\n        evidence   {}", folder.display());
+        }
         text
     }
 

@@ -114,6 +114,17 @@ pub fn runnable(scenario: &Scenario, tier: Tier) -> Result<(), String> {
     Err(format!("the tier {tier} has no {}", lacking.join(", no ")))
 }
 
+/// Why a tier that has what the scenario needs cannot show one of its phases.
+fn beyond(scenario: &Scenario, options: &Options) -> Result<Option<String>, RunError> {
+    let phases = plan(scenario, options)?.into_iter();
+    let mut objections = phases.filter_map(|phase| {
+        let objection = options.tier.objection(&phase.desired, phase.load.is_some())?;
+        let (tier, name) = (options.tier, phase.name);
+        Some(format!("the tier {tier} cannot show phase {name}: {objection}"))
+    });
+    Ok(objections.next())
+}
+
 /// Sets up a mesh of the tier, runs the scenario on it, and tears it down.
 ///
 /// # Errors
@@ -125,6 +136,11 @@ pub async fn execute(
     progress: impl FnMut(&PhaseResult) + Send,
 ) -> Result<ScenarioResult, RunError> {
     if let Err(reason) = runnable(scenario, options.tier) {
+        return Ok(not_run(scenario, options, reason));
+    }
+    if options.replay.is_none()
+        && let Some(reason) = beyond(scenario, options)?
+    {
         return Ok(not_run(scenario, options, reason));
     }
     let place = options.replay.as_ref().map_or(options.tier, |_| Tier::Replay);
@@ -241,7 +257,12 @@ async fn run_phase(mesh: &mut dyn Mesh, planned: PlannedPhase) -> Result<PhaseRe
         let evidence = mesh.call(&call.expected.call).await?;
         let observed = classify(&evidence);
         let (verdict, cause) = judge(&call.expected.expected, &call.predicted, &observed);
+        let kept_evidence = match verdict {
+            Verdict::Falsified => mesh.keep_evidence(&call.expected.call).await?,
+            Verdict::Held | Verdict::NotRun => None,
+        };
         calls.push(CallResult {
+            kept_evidence,
             verdict,
             cause,
             observed: Some(observed),
@@ -326,6 +347,7 @@ fn unobserved(planned: PlannedCall, cluster_domain: &str, evidence: Evidence) ->
         location: planned.location,
         evidence,
         logs: Vec::new(),
+        kept_evidence: None,
     }
 }
 

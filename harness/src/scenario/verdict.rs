@@ -228,6 +228,9 @@ pub struct CallResult {
     /// What Istio would have had both ends log, where that was asked for. Nothing is judged by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<ProxyLogs>,
+    /// The folder with what else is known of a call that was not as expected, on tiers where more is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_evidence: Option<PathBuf>,
 }
 
 /// The result of the load on one call.

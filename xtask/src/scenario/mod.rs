@@ -1,12 +1,14 @@
 //! `cargo xtask scenario`: run scenarios, or list, check, and explain them.
 
 mod inspect;
+mod place;
 mod printer;
 mod progress;
 mod run;
 mod runner;
 mod witness;
 
+pub(crate) use place::NoCluster;
 pub(crate) use runner::{printing, silently};
 pub(crate) use witness::Witness;
 
@@ -32,6 +34,8 @@ Examples:
   cargo xtask scenario skew-1.24.0                    run one
   cargo xtask scenario --all                          run all, in parallel
   cargo xtask scenario skew-1.24.0 --without-faults   must be falsified: nothing is broken
+  cargo xtask scenario --all --on kind                in the cluster of cargo xtask cluster up
+  cargo xtask scenario skew-1.24.0 --on cluster --context staging --dry-run   what would be created there
   cargo xtask scenario --explain skew-1.24.0          what happens and why
   cargo xtask scenario --list                         what there is
   cargo xtask scenario new my-incident                write one to begin with",
@@ -70,8 +74,11 @@ pub(crate) struct Scenario {
     predict_only: bool,
 
     /// Where to run: a tier, or replay=DIR to judge anew what an earlier run reported into DIR
-    #[arg(long, value_name = "TIER", default_value = "local", value_parser = place)]
+    #[arg(long, visible_alias = "tier", value_name = "TIER", default_value = "local", value_parser = place)]
     on: Place,
+
+    #[command(flatten)]
+    in_cluster: place::InCluster,
 
     /// Make only the call with this id
     #[arg(long, value_name = "ID")]
@@ -81,9 +88,9 @@ pub(crate) struct Scenario {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
 
-    /// Give up on a scenario after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
+    /// Give up on a scenario after this many seconds [default: 120, where pods have to come 1200]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
 
     /// Leave logs and configuration behind, and say where
     #[arg(long)]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use meshproof::envoy::binary::Overrides;
+use meshproof::mesh::kubernetes::KubernetesMesh;
 use meshproof::mesh::{ProxyImages, Settings, Tier};
 use meshproof::network_namespace::become_root_of_own;
 use meshproof::report::{self, Provenance, Text};
@@ -11,9 +12,11 @@ use meshproof::scenario::verdict::{ReleaseOverrides, ScenarioResult, Verdict};
 use meshproof::scenario::{Causes, Options, Scenario, plan, predict_only};
 
 use super::printer::Printer;
-use super::runner::Runner;
+use super::runner::{Runner, limit};
 use crate::colour::is_coloured;
 use crate::exit::{BadInput, Exit};
+use crate::interrupt::Interruptible;
+use crate::output::outln;
 
 pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]) -> anyhow::Result<Exit> {
     if command.on.tier == Tier::Netns {
@@ -57,11 +60,13 @@ pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]
         live: scenarios.len() == 1 && command.repeat == 1,
         silent: false,
     };
+    if command.in_cluster.dry_run {
+        return dry_run(command, scenarios, &options);
+    }
     let results = if command.predict_only {
         predictions(scenarios, &options, printer)?
     } else {
         let runner = Runner {
-            options,
             settings: Settings {
                 overrides,
                 images,
@@ -70,7 +75,11 @@ pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]
             },
             recorded,
             printer,
-            limit: Duration::from_secs(command.timeout),
+            limit: command
+                .timeout
+                .map_or_else(|| limit(options.tier), Duration::from_secs),
+            in_cluster: Some(command.in_cluster.clone()),
+            options,
             witnesses: command.witness.clone(),
         };
         match runner.run(scenarios, command.repeat)? {
@@ -98,6 +107,43 @@ fn proxies(command: &super::Scenario) -> anyhow::Result<(Overrides, ProxyImages)
         .into()),
         _ => Ok((overrides, images)),
     }
+}
+
+/// Prints what would be created, phase by phase.
+fn dry_run(command: &super::Scenario, scenarios: &[Scenario], options: &Options) -> anyhow::Result<Exit> {
+    let interruptible = Interruptible::new()?;
+    let tier = options.tier;
+    let Some(place) = interruptible.run(command.in_cluster.place(tier))? else {
+        return Ok(Exit::Interrupted);
+    };
+    let settings = Settings {
+        place: place?,
+        ..Settings::default()
+    };
+    if settings.place.is_none() {
+        return Err(BadInput(format!(
+            "the tier {tier} creates nothing; --dry-run is of kind and cluster"
+        ))
+        .into());
+    }
+    for scenario in scenarios {
+        let phases = plan(scenario, options)?;
+        let mut objections = phases
+            .iter()
+            .filter_map(|it| tier.objection(&it.desired, it.load.is_some()));
+        if let Some(objection) = objections.next() {
+            outln!("# {} is not run: {objection}", scenario.name());
+            continue;
+        }
+        let mut mesh = KubernetesMesh::new(tier, &settings)?;
+        for phase in phases {
+            outln!("# {} in phase {}", scenario.name(), phase.name);
+            for object in mesh.would_create(&phase.desired)? {
+                outln!("---\n{}", object.trim_end());
+            }
+        }
+    }
+    Ok(Exit::Held)
 }
 
 /// Prints the summary, writes the report, and says how the command ends.

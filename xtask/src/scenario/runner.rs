@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::Output;
 use super::Witness;
+use super::place::InCluster;
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::colour::is_coloured;
@@ -42,6 +43,7 @@ pub(crate) fn silently(
         },
         limit,
         witnesses: witnesses.to_vec(),
+        in_cluster: None,
     };
     runner.run(scenarios, 1)
 }
@@ -50,9 +52,9 @@ pub(crate) fn silently(
 pub(crate) fn printing(
     scenarios: &[Scenario],
     options: Options,
-    limit: Duration,
 ) -> anyhow::Result<Option<Vec<ScenarioResult>>> {
     let runner = Runner {
+        limit: limit(options.tier),
         options,
         settings: Settings::default(),
         recorded: Vec::new(),
@@ -64,10 +66,18 @@ pub(crate) fn printing(
             live: false,
             silent: false,
         },
-        limit,
         witnesses: Vec::new(),
+        in_cluster: Some(InCluster::own()),
     };
     runner.run(scenarios, 1)
+}
+
+/// How long a scenario may take by itself, where nobody says.
+pub(super) const fn limit(tier: Tier) -> Duration {
+    match tier {
+        Tier::Kind | Tier::Cluster => Duration::from_secs(1200),
+        Tier::Local | Tier::Netns | Tier::Docker | Tier::Replay => Duration::from_secs(120),
+    }
 }
 
 /// Runs scenarios and prints their results.
@@ -82,6 +92,8 @@ pub(super) struct Runner {
     pub(super) limit: Duration,
     /// What else sees their calls.
     pub(super) witnesses: Vec<Witness>,
+    /// Where the tiers of clusters run.
+    pub(super) in_cluster: Option<InCluster>,
 }
 
 impl Runner {
@@ -98,6 +110,12 @@ impl Runner {
         if !swept.is_empty() {
             tracing::info!(directories = swept.len(), "removed what killed runs left behind");
         }
+        if let Some(in_cluster) = &self.in_cluster {
+            match interruptible.run(in_cluster.place(self.options.tier))? {
+                None => return Ok(None),
+                Some(place) => self.settings.place = place?,
+            }
+        }
         let work = async {
             if self.witnesses.contains(&Witness::Kernel) {
                 self.settings.kernel = Some(Arc::new(Tracer::start().await?));
@@ -108,18 +126,27 @@ impl Runner {
             }
             self.run_all(scenarios, repeat).await
         };
-        interruptible.run(work)?.transpose()
+        let ended = interruptible.run(work)?.transpose();
+        let Some(place) = self.settings.place.as_ref().filter(|_| !self.settings.keep) else {
+            return ended;
+        };
+        // Runs that came to their end have removed what they made; what was interrupted, or failed to, has not.
+        match (interruptible.run(place.clear())?, ended) {
+            (Some(Err(left)), Err(error)) => Err(error.context(left.to_string())),
+            (Some(Err(left)), Ok(_)) => Err(left.into()),
+            (Some(Ok(_)) | None, ended) => ended,
+        }
     }
 
     /// Runs all scenarios and prints them in their order: as many at a time as there are processors, but one where the
-    /// kernel could not tell whose calls it sees.
+    /// tier takes no more, and where the kernel could not tell whose calls it sees.
     async fn run_all(&self, scenarios: &[Scenario], repeat: u32) -> anyhow::Result<Vec<ScenarioResult>> {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let at_once = match self.witnesses.contains(&Witness::Kernel) {
+        let is_alone = self.options.tier.is_one_at_a_time() || self.witnesses.contains(&Witness::Kernel);
+        let at_a_time = match is_alone {
             true => 1,
-            false => processors,
+            false => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         };
-        let permits = Arc::new(Semaphore::new(at_once));
+        let permits = Arc::new(Semaphore::new(at_a_time));
         let mut running = JoinSet::new();
         let rounds = (0..repeat).flat_map(|_| scenarios.iter().cloned());
         let progress = Progress::of(scenarios.len() * usize::try_from(repeat).unwrap_or(1));

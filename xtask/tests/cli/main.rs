@@ -8,6 +8,7 @@ mod claims;
 mod cluster;
 mod diagnose;
 mod endings;
+mod in_cluster;
 mod logs;
 mod machine;
 mod preflight;

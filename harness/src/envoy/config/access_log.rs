@@ -29,7 +29,7 @@ pub(super) enum Source {
 }
 
 /// Field names are those of [`crate::probe::evidence::AccessLogEntry`]. Every operator is known to Envoy 1.36.
-const FIELDS: [(&str, &str); 19] = [
+pub(crate) const FIELDS: [(&str, &str); 19] = [
     ("attempts", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
     ("chain", "%FILTER_CHAIN_NAME%"),
     ("code", "%RESPONSE_CODE%"),

@@ -4,7 +4,7 @@
 //! Where this tier cannot have what a cluster has (interception, pod addresses), a [`Front`] stands in for it: a
 //! listener on a port of its own that carries the address the application would have dialled.
 
-mod access_log;
+pub(crate) mod access_log;
 pub(crate) mod bootstrap;
 mod clusters;
 mod endpoints;

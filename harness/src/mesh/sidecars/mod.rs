@@ -19,30 +19,30 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::call::{Call, CallKind, Connections, Destination, Payload, PodName};
+use crate::call::{Call, CallKind, Connections, Destination, PodName};
 use crate::envoy::logs::Marked;
 use crate::envoy::xds::ControlPlane;
 use crate::istio::Topology;
 use crate::istio::policy::Discovery;
 use crate::network_namespace::NetworkNamespace;
 use crate::pki::Authority;
+use crate::probe::agent::Seen;
 use crate::probe::dial::{self, TlsOffer};
 use crate::probe::evidence::{Caller, Connect, Evidence};
 use crate::snapshot::OutboundTrafficPolicy;
 use crate::wire::Tap;
 
+pub(super) use super::reached::{PodPort, target};
+use super::reached::{alpn_of_a_sidecar, candidates};
 use super::{Component, Desired, Mesh, MeshError, ProxyLogs, RunDirectory, Settings, Tally, Tier};
-use application::Seen;
 pub use application::{ApplicationError, ApplicationServer, Speaks};
 use load::{Load, Way};
 pub(super) use network::stored;
-pub(crate) use network::{Exemption, Home, Housed, NOWHERE, Network, Places, PodPort, Told};
+pub(crate) use network::{Exemption, Home, Housed, NOWHERE, Network, Places, Told};
 use pods::Pods;
 use quiet::Owed;
 use resources::Pin;
 pub(super) use resources::{calls_of, pod_ports};
-use routing::candidates;
-pub(super) use routing::target;
 
 /// How long a caller waits for its answer. Refusals come within milliseconds; only silence takes this long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -492,16 +492,4 @@ fn unreachable() -> Caller {
         connect: Connect::Unreachable,
         ..Caller::default()
     }
-}
-
-/// The ALPN list a sidecar would offer for the same payload.
-fn alpn_of_a_sidecar(call: &Call) -> Vec<String> {
-    if !call.alpn.is_empty() {
-        return call.alpn.clone();
-    }
-    let protocols: &[&str] = match call.payload {
-        Payload::Http => &["istio-http/1.1", "istio", "http/1.1"],
-        Payload::Tcp | Payload::ServerFirst => &["istio"],
-    };
-    protocols.iter().map(|&protocol| protocol.to_owned()).collect()
 }

@@ -23,9 +23,6 @@ use crate::network_namespace::NetworkNamespace;
 /// a pod a port on which nobody listens.
 pub(crate) const NOWHERE: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
 
-/// A port of a pod.
-pub(crate) type PodPort = (PodName, u16);
-
 /// What joins the pods of a mesh.
 #[async_trait]
 pub(crate) trait Network: Send + Sized + 'static {

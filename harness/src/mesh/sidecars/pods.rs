@@ -20,12 +20,13 @@ use crate::network_namespace::NetworkNamespace;
 use crate::pki::{Authority, Supply};
 use crate::probe::evidence::Caller;
 
-use super::application::{ApplicationServer, Seen, Speaks};
+use super::application::{ApplicationServer, Speaks};
 use super::network::{Home as _, Housed, Network};
 use super::observe::{self, Before, Ends, Gathered};
 use super::resources::{self, Pin, pod_ports};
-use super::routing::candidates;
 use super::sidecar::Sidecar;
+use crate::mesh::reached::candidates;
+use crate::probe::agent::Seen;
 
 /// One pod.
 struct Pod<N: Network> {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::observe::{accepted, open};
-use super::routing::candidates;
 use super::sidecar::Sidecar;
 use crate::call::{Call, Connections, PodName, WorkloadName};
 use crate::envoy::logs::{Line, Log, Tail};
 use crate::istio::Topology;
+use crate::mesh::reached::candidates;
 use crate::mesh::{MeshError, Tally};
 
 /// How long logs may take to come. They are flushed every millisecond; the limit is for a stalled machine.

@@ -11,7 +11,7 @@ use crate::outcome::Side;
 use crate::snapshot::OutboundTrafficPolicy;
 
 use super::network::{Network, Places as _, Told};
-use super::routing::candidates;
+use crate::mesh::reached::candidates;
 
 /// For one client: the only endpoint that one of its clusters is shown, so that a call reaches the pod it is about.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::network::Network;
-use super::routing::target;
 use super::{SidecarMesh, not_planned, unplanned};
 use crate::call::{Call, PodName};
 use crate::mesh::MeshError;
+use crate::mesh::reached::target;
 use crate::probe::dial;
 use crate::wire::Tap;
 

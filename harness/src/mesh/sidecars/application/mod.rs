@@ -5,7 +5,6 @@ mod first_bytes;
 mod seen;
 mod server;
 
-pub(super) use seen::Seen;
 pub use server::{ApplicationError, ApplicationServer, Speaks};
 
 #[cfg(test)]

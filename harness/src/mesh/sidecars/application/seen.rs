@@ -2,23 +2,27 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::mpsc;
+
+use crate::probe::agent::Seen;
 use crate::probe::evidence::{Application, Bytes};
 
-/// What the application saw of one call, or of bytes that name no call.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Seen {
-    /// What arrived. Repeated arrivals with one nonce are counted in `requests`; it stays 0 where the port does not
-    /// speak what the bytes were.
-    pub application: Application,
-    /// The call's nonce; absent where the bytes carry none (a ClientHello, other bytes, a foreign path).
-    pub nonce: Option<String>,
+/// All that an application saw since it was last asked, unless somebody is told of it at once.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    seen: Mutex<Vec<Seen>>,
+    told: Option<mpsc::UnboundedSender<Seen>>,
 }
 
-/// All that an application saw since it was last asked.
-#[derive(Debug, Default)]
-pub(super) struct Record(Mutex<Vec<Seen>>);
-
 impl Record {
+    /// One that is not asked but tells.
+    pub(super) fn told_to(told: mpsc::UnboundedSender<Seen>) -> Self {
+        Self {
+            seen: Mutex::default(),
+            told: Some(told),
+        }
+    }
+
     /// An HTTP request or a line that the port speaks.
     pub(super) fn understood(&self, saw: Bytes, nonce: Option<&str>, forwarded_client_cert: Option<String>) {
         self.add(
@@ -45,11 +49,19 @@ impl Record {
 
     /// Everything seen, in order of first arrival; forgets it.
     pub(super) fn drain(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn add(&self, application: Application, nonce: Option<&str>) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = &self.told {
+            // Nobody listens any more when the process is about to end.
+            let _ = told.send(Seen {
+                application,
+                nonce: nonce.map(str::to_owned),
+            });
+            return;
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let known = seen.iter_mut().find(|it| {
             nonce.is_some() && it.nonce.as_deref() == nonce && it.application.saw == application.saw
         });

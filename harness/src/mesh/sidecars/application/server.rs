@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::answer::{BAD_REQUEST, GREETING, NOT_UNDERSTOOD, Responder, refuse};
 use super::first_bytes::FirstBytes;
-use super::seen::{Record, Seen};
+use super::seen::Record;
 use crate::call::PodName;
 use crate::network_namespace::NetworkNamespace;
+use crate::probe::agent::Seen;
 use crate::probe::evidence::Bytes;
 
 /// How many connections wait to be accepted.
@@ -55,16 +56,14 @@ pub struct ApplicationServer {
 /// Why an application could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplicationError {
-    /// No listener on loopback.
+    /// No listener.
     #[error(
-        "application of pod `{pod}` port {port} cannot listen on {address}: \
-         check the limits on open files and on local ports"
+        "the application of `{name}` cannot listen on {address}: \
+         check that nobody else does, and the limits on open files and on local ports"
     )]
     Listen {
-        /// The pod.
-        pod: PodName,
-        /// The pod port.
-        port: u16,
+        /// What it calls itself.
+        name: String,
         /// Where it was to listen.
         address: SocketAddr,
         /// What the system said.
@@ -85,18 +84,46 @@ impl ApplicationServer {
         namespace: &NetworkNamespace,
         address: SocketAddr,
     ) -> Result<Self, ApplicationError> {
-        let listen = |source| ApplicationError::Listen {
-            pod: pod.clone(),
-            port,
+        let name = pod.to_string();
+        let listener = listener(namespace, address).await;
+        Self::listen(name, port, (address, listener), speaks, Record::default())
+    }
+
+    /// Starts an application that calls itself `name` at an address of this machine, and tells `seen` what it sees as it
+    /// sees it; [`drain`](Self::drain) then tells nothing.
+    ///
+    /// # Errors
+    ///
+    /// When nobody may listen there, or somebody does.
+    pub async fn told_to(
+        name: String,
+        address: SocketAddr,
+        speaks: Speaks,
+        seen: mpsc::UnboundedSender<Seen>,
+    ) -> Result<Self, ApplicationError> {
+        let listener = TcpListener::bind(address).await;
+        let record = Record::told_to(seen);
+        Self::listen(name, address.port(), (address, listener), speaks, record)
+    }
+
+    fn listen(
+        name: String,
+        port: u16,
+        (address, listener): (SocketAddr, io::Result<TcpListener>),
+        speaks: Speaks,
+        record: Record,
+    ) -> Result<Self, ApplicationError> {
+        let failed = |source| ApplicationError::Listen {
+            name: name.clone(),
             address,
             source,
         };
-        let listener = listener(namespace, address).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let listener = listener.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
         let responder = Arc::new(Responder {
-            workload: pod.to_string(),
+            workload: name,
             port,
-            record: Record::default(),
+            record,
         });
         let (running, stopped) = oneshot::channel();
         let accepting = tokio::spawn(accept(listener, Arc::clone(&responder), speaks, stopped));

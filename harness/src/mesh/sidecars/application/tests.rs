@@ -7,6 +7,7 @@ use super::answer::{BAD_REQUEST, NOT_UNDERSTOOD};
 use super::*;
 use crate::call::{Payload, WorkloadName};
 use crate::network_namespace::NetworkNamespace;
+use crate::probe::agent::Seen;
 use crate::probe::dial::{Dial, Origin, TlsOffer, plaintext, tls};
 use crate::probe::evidence::{Application, Bytes, Ended};
 
