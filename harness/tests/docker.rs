@@ -234,18 +234,26 @@ async fn make(istio: &Version, envoy: &Version) -> Result<(), Failed> {
         Store::user()?.provide(&releases, &Overrides::default(), &Silent)
     });
     let binary = provided.await??.remove(istio).unwrap().path;
-    let mut archive = tar::Builder::new(Vec::new());
-    let mut libraries = BTreeSet::new();
-    for (file, inside) in [
-        (binary.as_path(), "usr/local/bin/envoy"),
-        (Path::new("/bin/sh"), "bin/sh"),
-    ] {
-        archive.append_path_with_name(std::fs::canonicalize(file)?, inside)?;
-        libraries.extend(libraries_of(file)?);
+    let mut files = BTreeMap::from([
+        (PathBuf::from("/usr/local/bin/envoy"), binary),
+        (PathBuf::from("/bin/sh"), PathBuf::from("/bin/sh")),
+    ]);
+    for program in files.clone().into_values() {
+        let libraries = libraries_of(&program)?;
+        files.extend(libraries.into_iter().map(|library| (library.clone(), library)));
     }
-    for library in libraries {
-        let inside = library.strip_prefix("/")?.to_owned();
-        archive.append_path_with_name(std::fs::canonicalize(&library)?, inside)?;
+    let mut archive = tar::Builder::new(Vec::new());
+    // Folders that an archive does not name are root's alone, and root in a container may be without its privileges.
+    let folders: BTreeSet<&Path> = files.keys().flat_map(|file| file.ancestors().skip(1)).collect();
+    for folder in folders.into_iter().filter(|it| it.parent().is_some()) {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(0o755);
+        header.set_size(0);
+        archive.append_data(&mut header, folder.strip_prefix("/")?, std::io::empty())?;
+    }
+    for (inside, file) in &files {
+        archive.append_path_with_name(std::fs::canonicalize(file)?, inside.strip_prefix("/")?)?;
     }
     let docker = docker_client_instance().await?;
     let options = CreateImageOptionsBuilder::new()
