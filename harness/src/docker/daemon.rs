@@ -5,7 +5,7 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::errors::Error;
@@ -21,8 +21,13 @@ use super::DockerError;
 /// Names the run that a container belongs to, by its directory.
 pub(super) const RUN: &str = "meshproof.run";
 
+/// The name of the threads that speak with Docker.
+const THREAD: &str = "docker";
+
 /// How long the daemon may take to remove what a run left. Measured: 0.3 s for a container.
 const REMOVED_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is looked whether that is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The thread that speaks with Docker. It lives as long as the process, so that what was begun comes to its end although
 /// who asked for it is gone.
@@ -31,7 +36,7 @@ pub(super) fn speaking() -> Result<&'static Handle, DockerError> {
     let runtime = RUNTIME.get_or_init(|| {
         Builder::new_multi_thread()
             .worker_threads(1)
-            .thread_name("docker")
+            .thread_name(THREAD)
             .enable_all()
             .build()
     });
@@ -62,7 +67,12 @@ pub(super) fn now(work: impl Future<Output = ()> + Send + 'static) {
         let _ = ended.send(());
     });
     // What is still there then is found by its label later.
-    let _ = end.recv_timeout(REMOVED_WITHIN);
+    let wait = || drop(end.recv_timeout(REMOVED_WITHIN));
+    match std::thread::current().name() == Some(THREAD) {
+        // A container that nobody waits for any more is dropped where it was started, which must not wait for itself.
+        true => tokio::task::block_in_place(wait),
+        false => wait(),
+    }
 }
 
 /// The daemon, wherever testcontainers finds it: `DOCKER_HOST`, its own settings, or the usual socket.
@@ -106,13 +116,21 @@ pub(super) fn whole(error: &dyn std::error::Error) -> String {
     said
 }
 
-/// Removes every container of a run.
+/// Removes every container of a run, and returns once they are gone.
 pub(super) async fn remove_all(run: &str) {
     let Ok(docker) = daemon().await else { return };
-    for id in containers(&docker, &format!("{RUN}={run}")).await {
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        // Fails only where it is being removed already.
-        let _ = docker.remove_container(&id, Some(options)).await;
+    let deadline = Instant::now() + REMOVED_WITHIN;
+    loop {
+        let left = containers(&docker, &format!("{RUN}={run}")).await;
+        if left.is_empty() || Instant::now() > deadline {
+            return;
+        }
+        for id in left {
+            let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+            // Fails only where it is being removed already.
+            let _ = docker.remove_container(&id, Some(options)).await;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
