@@ -1,8 +1,10 @@
 //! Programs started from a thread that lives as long as they need it, and ended with the harness.
 
+use std::fmt::Debug;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::runtime::Handle;
 
@@ -12,6 +14,22 @@ use crate::network_namespace::NetworkNamespace;
 const EXIT_DEADLINE: Duration = Duration::from_secs(2);
 /// How often a dying program is looked at where nothing can be awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// A program that runs, wherever it does. Dropping it ends it, and waits until it is gone.
+#[async_trait]
+pub(crate) trait Running: Debug + Send + Sync {
+    /// The operating system's id of the process, unless it has ended.
+    fn id(&self) -> Option<u32>;
+
+    /// How it ended, if it has.
+    fn ended(&mut self) -> Option<String>;
+
+    /// Begins to end it.
+    fn kill(&mut self);
+
+    /// Ends it, and waits until it is gone.
+    async fn stop(&mut self);
+}
 
 /// A program that is killed when it is dropped, and waited for: whoever drops it removes its files next, so it must not be
 /// left dying.
@@ -62,6 +80,28 @@ impl Leashed {
         self.kill();
         // Fails only when it is gone already.
         let _ = tokio::time::timeout(EXIT_DEADLINE, self.0.wait()).await;
+    }
+}
+
+#[async_trait]
+impl Running for Leashed {
+    fn id(&self) -> Option<u32> {
+        Self::id(self)
+    }
+
+    fn ended(&mut self) -> Option<String> {
+        match Self::ended(self) {
+            Ok(status) => status.map(|status| status.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    fn kill(&mut self) {
+        Self::kill(self);
+    }
+
+    async fn stop(&mut self) {
+        Self::stop(self).await;
     }
 }
 

@@ -11,6 +11,7 @@ mod child;
 pub mod claims;
 pub mod cluster;
 pub mod diagnose;
+pub mod docker;
 pub mod envoy;
 pub mod explore;
 pub mod fault;

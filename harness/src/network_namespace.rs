@@ -47,12 +47,25 @@ impl NetworkNamespace {
     /// # Errors
     /// When the system has no such namespaces, or allows none to this user.
     pub async fn new() -> io::Result<Self> {
+        Self::held(enter_new).await
+    }
+
+    /// The one that the system shows at `path`, whoever made it.
+    ///
+    /// # Errors
+    /// When it is not there, or not for this user to enter.
+    pub async fn existing(path: PathBuf) -> io::Result<Self> {
+        Self::held(move || enter(&path)).await
+    }
+
+    /// One that a new thread goes into by `enter`, and holds.
+    async fn held(enter: impl FnOnce() -> io::Result<PathBuf> + Send + 'static) -> io::Result<Self> {
         let (jobs, received) = channel();
         let (answer, entered) = oneshot::channel();
         std::thread::Builder::new()
             .name("namespace".to_owned())
             .spawn(move || {
-                let path = enter_new();
+                let path = enter();
                 let is_inside = path.is_ok();
                 if answer.send(path).is_ok() && is_inside {
                     work(&received);
@@ -146,11 +159,25 @@ fn set_mark(_: &Socket, _: u32) -> io::Result<()> {
 #[cfg(target_os = "linux")]
 fn enter_new() -> io::Result<PathBuf> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
+    Ok(path_of_this_thread())
+}
+
+/// Takes this thread into one that is there.
+#[cfg(target_os = "linux")]
+fn enter(path: &Path) -> io::Result<PathBuf> {
+    nix::sched::setns(std::fs::File::open(path)?, nix::sched::CloneFlags::CLONE_NEWNET)?;
+    Ok(path_of_this_thread())
+}
+
+#[cfg(target_os = "linux")]
+fn path_of_this_thread() -> PathBuf {
     let thread = nix::unistd::gettid();
-    Ok(PathBuf::from(format!(
-        "/proc/{}/task/{thread}/ns/net",
-        std::process::id()
-    )))
+    PathBuf::from(format!("/proc/{}/task/{thread}/ns/net", std::process::id()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enter(_: &Path) -> io::Result<PathBuf> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(not(target_os = "linux"))]

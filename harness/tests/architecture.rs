@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("call", &[]),
     ("network_namespace", &[]),
     ("child", &["network_namespace"]),
+    ("docker", &["child"]),
     ("one_or_many", &[]),
     ("reference", &["call"]),
     ("kubernetes", &[]),
@@ -50,6 +51,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "mesh",
         &[
             "call",
+            "child",
+            "docker",
             "envoy",
             "fault",
             "invocation",
@@ -190,6 +193,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "bench",
         &[
             "call",
+            "docker",
             "envoy",
             "fault",
             "istio",
@@ -291,7 +295,7 @@ fn what_observes_knows_nothing_of_what_judges() {
 
 #[test]
 fn tiers_know_nothing_of_each_other() {
-    let tiers = ["kubernetes", "local", "netns", "replay"];
+    let tiers = ["docker", "kubernetes", "local", "netns", "replay"];
     for tier in tiers {
         for file in sources().filter(|file| is_below(file, &format!("mesh/{tier}"))) {
             let text = code(&file);

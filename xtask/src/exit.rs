@@ -7,6 +7,7 @@ use meshproof::cluster::ClusterError;
 use meshproof::envoy::binary::{OverrideError, ProvisionError};
 use meshproof::kernel::TracerError;
 use meshproof::kubernetes::KubernetesError;
+use meshproof::mesh::ImageError;
 use meshproof::mesh::MeshError;
 use meshproof::scenario::RunError;
 
@@ -95,6 +96,7 @@ fn of_error(error: &anyhow::Error) -> u8 {
         .or_else(|| error.downcast_ref::<ProvisionError>());
     let bad_input = error.is::<BadInput>()
         || error.is::<OverrideError>()
+        || error.is::<ImageError>()
         || matches!(
             error.downcast_ref::<RunError>(),
             Some(RunError::NoSuchCall { .. })

@@ -51,7 +51,7 @@ struct Xtask {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run scenarios, or list, check, and explain them
-    Scenario(scenario::Scenario),
+    Scenario(Box<scenario::Scenario>),
     /// Predict what becomes of calls, and which objects decide it
     Predict(predict::Predict),
     /// Say what of a mesh is broken now, and what an upgrade will break

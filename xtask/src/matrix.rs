@@ -176,11 +176,11 @@ impl Matrix {
         Ok(Exit::Held)
     }
 
-    /// What the command line chooses of the rows that are offered.
+    /// What the command line chooses.
     fn cells<'a>(&self, matrix: &'a Rows) -> anyhow::Result<Vec<(Tier, &'a Cell)>> {
         let platform = self.platform.unwrap_or(HERE);
         let shard = self.shard.unwrap_or(Shard::WHOLE);
-        Ok(shard.of(matrix.offered(platform), Costs::embedded()?))
+        Ok(shard.of(matrix.on(platform), Costs::embedded()?))
     }
 
     fn run_cells(&self, root: &Path, catalogue: &Catalogue, matrix: &Rows) -> anyhow::Result<Exit> {

@@ -1,4 +1,4 @@
-//! The `netns` tier against `local`, what witnesses cost, and whether runs leave anything behind.
+//! The `netns` and `docker` tiers against `local`, what witnesses cost, and whether runs leave anything behind.
 //!
 //! Rounds go over all that is compared in turn, so that what the machine does besides falls on all of it.
 
@@ -18,7 +18,7 @@ use crate::mesh::local::LocalMesh;
 use crate::mesh::{Mesh as _, MeshError, Settings, Tier, time_of_namespaces};
 use crate::report::Provenance;
 use crate::scenario::verdict::{ScenarioResult, Verdict};
-use crate::scenario::{Options, Scenario, StateError, execute};
+use crate::scenario::{Options, RunError, Scenario, StateError, execute};
 use crate::wire;
 
 use remains::Remains;
@@ -34,7 +34,7 @@ pub struct Extent {
     pub rounds: usize,
     /// Requests of the proxied pair in a round, for each witness.
     pub requests: usize,
-    /// Further runs on `netns`, after which nothing may be left.
+    /// Further runs on `netns`, and on `docker` where it can be run, after which nothing may be left.
     pub runs: usize,
 }
 
@@ -46,7 +46,7 @@ pub struct TiersBench {
     pub extent: Extent,
     /// Where and from what.
     pub provenance: Provenance,
-    /// The scenario that ran on both tiers.
+    /// The scenario that ran on all tiers.
     pub scenario: String,
     /// What it took on `local`, from setting up the mesh until it was torn down, in milliseconds.
     pub local_millis: Spread,
@@ -54,12 +54,29 @@ pub struct TiersBench {
     pub netns_millis: Spread,
     /// The ratio of the two medians.
     pub ratio: f64,
+    /// What sidecars in containers cost.
+    pub docker: DockerCost,
     /// What [`NAMESPACES`] joined namespaces with Istio's rules took, in milliseconds.
     pub namespaces_millis: Spread,
     /// What witnesses cost the proxied pair; the first is nobody.
     pub witnesses: Vec<WitnessCost>,
     /// What was there after all runs that was not there before.
     pub left_behind: Vec<String>,
+}
+
+/// What the `docker` tier costs.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DockerCost {
+    /// Why it could not be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+    /// What the scenario took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub millis: Option<Spread>,
+    /// The ratio of its median to that of `local`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
 }
 
 /// Who watches.
@@ -131,15 +148,19 @@ pub async fn tiers(
         // Fills caches.
         once(scenario, tier, settings).await?;
     }
-    let before = Remains::look();
+    let docker_missing = docker_missing(scenario, settings).await?;
+    let before = Remains::look().await;
     let missing = [None, kernel_missing().await, wire_missing().await];
     let watching = <Watching as strum::VariantArray>::VARIANTS;
     let mut taken: Vec<Vec<Round>> = watching.iter().map(|_| Vec::new()).collect();
-    let (mut local, mut netns, mut namespaces) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut local, mut netns, mut docker, mut namespaces) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 1..=extent.rounds {
         progress(format!("round {round} of {}", extent.rounds));
         local.push(once(scenario, Tier::Local, settings).await?);
         netns.push(once(scenario, Tier::Netns, settings).await?);
+        if docker_missing.is_none() {
+            docker.push(once(scenario, Tier::Docker, settings).await?);
+        }
         namespaces.push(millis(
             time_of_namespaces(NAMESPACES).await.map_err(MeshError::from)?,
         ));
@@ -152,17 +173,27 @@ pub async fn tiers(
     for run in 1..=extent.runs {
         progress(format!("run {run} of {} on netns", extent.runs));
         once(scenario, Tier::Netns, settings).await?;
+        if docker_missing.is_none() {
+            progress(format!("run {run} of {} on docker", extent.runs));
+            once(scenario, Tier::Docker, settings).await?;
+        }
     }
     let witnesses = watching.iter().zip(missing).zip(&taken);
     let witnesses = witnesses
         .map(|((watching, missing), rounds)| cost(*watching, missing, rounds, &taken[0]))
         .collect();
     let (local_millis, netns_millis) = (Spread::of(&local), Spread::of(&netns));
+    let docker_millis = (!docker.is_empty()).then(|| Spread::of(&docker));
     Ok(TiersBench {
         extent,
         provenance,
         scenario: scenario.name().to_owned(),
         ratio: netns_millis.median / local_millis.median,
+        docker: DockerCost {
+            ratio: docker_millis.as_ref().map(|it| it.median / local_millis.median),
+            millis: docker_millis,
+            missing: docker_missing,
+        },
         local_millis,
         netns_millis,
         namespaces_millis: Spread::of(&namespaces),
@@ -185,6 +216,20 @@ async fn once(scenario: &Scenario, tier: Tier, settings: &Settings) -> Result<f6
             verdict,
             reproduce: result.reproduce,
         })),
+    }
+}
+
+/// Why the scenario cannot be run on `docker`: what the machine lacks, or an image. Fills caches where it can.
+async fn docker_missing(scenario: &Scenario, settings: &Settings) -> Result<Option<String>, TiersError> {
+    if let Err(missing) = Tier::Docker.measure().await {
+        return Ok(Some(missing.to_string()));
+    }
+    match once(scenario, Tier::Docker, settings).await {
+        Ok(_) => Ok(None),
+        Err(TiersError::Bench(BenchError::Run(RunError::Mesh(missing)))) if missing.is_machine() => {
+            Ok(Some(missing.to_string()))
+        }
+        Err(other) => Err(other),
     }
 }
 

@@ -1,16 +1,41 @@
-//! An Envoy process.
+//! An Envoy process, and where it runs.
 
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use async_trait::async_trait;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::child::{Leashed, spawn};
+use crate::child::{Running, spawn};
 use crate::network_namespace::NetworkNamespace;
 
 /// How often logs reach their file. A call's evidence waits for it, so it is short; Envoy's default is 10 s.
 const LOG_FLUSH_MILLIS: &str = "1";
+
+/// What every proxy is started with, besides its configuration.
+const ARGUMENTS: [&str; 15] = [
+    "--concurrency",
+    "1",
+    "--disable-hot-restart",
+    "--file-flush-interval-msec",
+    LOG_FLUSH_MILLIS,
+    // As pilot-agent starts it (`drainDuration`; pkg/envoy/proxy.go@1.30.3). What is under way on a filter chain that a
+    // change removes has this long to end, and is cut then: with 1 s a busy machine lost requests.
+    "--drain-time-s",
+    "45",
+    "--drain-strategy",
+    "immediate",
+    "--log-level",
+    "warning",
+    "--component-log-level",
+    "connection:debug",
+    "--log-format",
+    "[%T.%e][%l][%n] %v",
+];
 
 /// Why an Envoy process could not be started or went away.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +72,40 @@ pub enum ProcessError {
     },
 }
 
+/// A proxy to start.
+#[derive(Debug)]
+pub(crate) struct Program<'a> {
+    pub(crate) binary: &'a Path,
+    pub(crate) arguments: Vec<OsString>,
+    /// An empty file for what it says of itself. Its lines have to be there when the proxy has written them: evidence of a
+    /// call is complete once its access log is.
+    pub(crate) log: &'a Path,
+}
+
+/// Where a proxy runs.
+#[async_trait]
+pub(crate) trait Host: Debug + Send + Sync {
+    /// Starts a proxy, which ends with the harness.
+    async fn start(&self, program: Program<'_>) -> io::Result<Box<dyn Running>>;
+}
+
+#[async_trait]
+impl Host for NetworkNamespace {
+    async fn start(&self, program: Program<'_>) -> io::Result<Box<dyn Running>> {
+        let log = std::fs::OpenOptions::new().append(true).open(program.log)?;
+        let mut command = Command::new(program.binary);
+        command
+            .args(program.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            // Out of the terminal's process group: Ctrl-C is for the harness, which ends its proxies in order.
+            .process_group(0)
+            .kill_on_drop(true);
+        Ok(Box::new(spawn(self, command).await?))
+    }
+}
+
 /// The files of one proxy inside the run directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
@@ -80,66 +139,46 @@ pub(crate) struct EnvoyProcess {
     binary: PathBuf,
     node: String,
     files: Files,
-    child: Leashed,
+    process: Box<dyn Running>,
 }
 
 impl EnvoyProcess {
-    /// Starts `binary` in `namespace` as the proxy `node` with the bootstrap `config`.
+    /// Starts `binary` on `host` as the proxy `node` with the bootstrap `config`.
     pub(crate) async fn start(
-        namespace: &NetworkNamespace,
+        host: &dyn Host,
         binary: &Path,
         node: &str,
         files: Files,
         config: &Value,
     ) -> Result<Self, ProcessError> {
         write(&files.bootstrap, &config.to_string())?;
-        let log = std::fs::File::create(&files.log).map_err(|source| ProcessError::Write {
-            path: files.log.clone(),
+        write(&files.log, "")?;
+        let mut arguments: Vec<OsString> = vec!["--config-path".into(), files.bootstrap.clone().into()];
+        arguments.extend(ARGUMENTS.map(OsString::from));
+        let program = Program {
+            binary,
+            arguments,
+            log: &files.log,
+        };
+        let process = host.start(program).await.map_err(|source| ProcessError::Spawn {
+            binary: binary.to_owned(),
+            node: node.to_owned(),
             source,
         })?;
-        let mut command = Command::new(binary);
-        command
-            .arg("--config-path")
-            .arg(&files.bootstrap)
-            .args(["--concurrency", "1", "--disable-hot-restart"])
-            .args(["--file-flush-interval-msec", LOG_FLUSH_MILLIS])
-            // As pilot-agent starts it (`drainDuration`; pkg/envoy/proxy.go@1.30.3). What is under way on a filter chain
-            // that a change removes has this long to end, and is cut then: with 1 s a busy machine lost requests.
-            .args(["--drain-time-s", "45", "--drain-strategy", "immediate"])
-            .args([
-                "--log-level",
-                "warning",
-                "--component-log-level",
-                "connection:debug",
-            ])
-            .args(["--log-format", "[%T.%e][%l][%n] %v"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            // Out of the terminal's process group: Ctrl-C is for the harness, which ends its proxies in order.
-            .process_group(0)
-            .kill_on_drop(true);
-        let child = spawn(namespace, command)
-            .await
-            .map_err(|source| ProcessError::Spawn {
-                binary: binary.to_owned(),
-                node: node.to_owned(),
-                source,
-            })?;
-        if let Some(pid) = child.id() {
+        if let Some(pid) = process.id() {
             write(&files.pid, &pid.to_string())?;
         }
         Ok(Self {
             binary: binary.to_owned(),
             node: node.to_owned(),
             files,
-            child,
+            process,
         })
     }
 
     /// The operating system's id of the process, unless it has ended.
     pub(crate) fn id(&self) -> Option<u32> {
-        self.child.id()
+        self.process.id()
     }
 
     pub(crate) const fn files(&self) -> &Files {
@@ -148,21 +187,20 @@ impl EnvoyProcess {
 
     /// Fails if the process has ended by itself.
     pub(crate) fn check_alive(&mut self) -> Result<(), ProcessError> {
-        match self.child.ended() {
-            Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(self.exited(&status.to_string())),
-            Err(error) => Err(self.exited(&error.to_string())),
+        match self.process.ended() {
+            None => Ok(()),
+            Some(status) => Err(self.exited(&status)),
         }
     }
 
     /// Ends the process without waiting for it. Its evidence has been read by now, so it need not drain.
     pub(crate) fn kill(&mut self) {
-        self.child.kill();
+        self.process.kill();
     }
 
     /// Ends the process and waits for it.
     pub(crate) async fn stop(mut self) {
-        self.child.stop().await;
+        self.process.stop().await;
         let _ = std::fs::remove_file(&self.files.pid);
     }
 

@@ -147,7 +147,6 @@ impl Checker<'_> {
             Platform::Macos => runners.macos.clone(),
         };
         Row {
-            offered: row.tier.is_built(),
             name: row.name,
             description: row.description,
             tier: row.tier,

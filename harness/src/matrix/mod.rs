@@ -1,8 +1,7 @@
 //! Which scenarios are run where, with which releases: `matrix.yaml`, checked and multiplied out.
 //!
 //! A row of the file is the product of its lists. Of the pairings of control plane and sidecars only those are kept that
-//! Istio supports; tiers that this version does not have are shown and not offered; exclusions have a reason and a last
-//! day.
+//! Istio supports; exclusions have a reason and a last day.
 
 mod check;
 mod cost;
@@ -52,8 +51,6 @@ pub struct Row {
     pub description: String,
     /// Where it runs.
     pub tier: Tier,
-    /// Whether this version has the tier. If not, none of its cells is run.
-    pub offered: bool,
     /// The systems it runs on, each with the label of its GitHub runner.
     pub runners: Vec<(Platform, String)>,
     /// Into how many jobs it is split on each system.
@@ -93,10 +90,11 @@ impl Matrix {
         self.rows.iter().find(|row| row.name == name)
     }
 
-    /// What is run on a system in the rows that are offered, with the tier of each.
-    pub fn offered(&self, platform: Platform) -> impl Iterator<Item = (Tier, &Cell)> {
-        let rows = self.rows.iter().filter(|row| row.offered);
-        rows.flat_map(move |row| row.on(platform).map(|cell| (row.tier, cell)))
+    /// What is run on a system, with the tier of each.
+    pub fn on(&self, platform: Platform) -> impl Iterator<Item = (Tier, &Cell)> {
+        self.rows
+            .iter()
+            .flat_map(move |row| row.on(platform).map(|cell| (row.tier, cell)))
     }
 }
 

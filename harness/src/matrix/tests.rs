@@ -104,7 +104,7 @@ fn shards_share_all_cells_among_them_and_are_of_about_equal_cost() {
     let matrix = load(&root(), &catalogue(), TODAY).unwrap();
     let costs = Costs::embedded().unwrap();
     let cost = |cells: &[(Tier, &Cell)]| cells.iter().map(|(_, it)| costs.of(&it.scenario)).sum::<u64>();
-    let all: Vec<_> = matrix.offered(Platform::Linux).collect();
+    let all: Vec<_> = matrix.on(Platform::Linux).collect();
     for of in [1, 2, 3, 7] {
         let shards: Vec<_> = (1..=of)
             .map(|number| Shard::new(number, of).unwrap().of(all.iter().copied(), costs))
@@ -131,13 +131,13 @@ fn a_shard_that_is_none_says_how_one_is_written() {
 }
 
 #[test]
-fn github_is_offered_a_job_for_each_shard_and_none_for_a_tier_that_is_not_there() {
+fn github_is_offered_a_job_for_each_shard_of_each_row() {
     let both = PAIRS.replace("tier: local", "platforms: [linux, macos]\n      tier: local");
-    let missing = PAIRS
+    let containers = PAIRS
         .replace("  rows:\n", "")
         .replace("name: pairs", "name: containers")
         .replace("tier: local", "tier: docker");
-    let jobs = github(&matrix(&format!("{both}{missing}")).unwrap());
+    let jobs = github(&matrix(&format!("{both}{containers}")).unwrap());
     insta::assert_snapshot!(jobs.replace("},{", "},\n{"));
 }
 

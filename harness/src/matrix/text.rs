@@ -32,15 +32,12 @@ impl fmt::Display for MatrixTable<'_> {
             }
             match number.checked_sub(1).map(|number| &rows[number]) {
                 None => writeln!(f, "cost")?,
-                Some(row) if row.offered => writeln!(f, "{}", self.cost(row))?,
-                Some(_) => writeln!(f, "none")?,
+                Some(row) => writeln!(f, "{}", self.cost(row))?,
             }
         }
         for row in rows {
             write!(f, "\n{}: {}", row.name, row.description)?;
-            if !row.offered {
-                write!(f, "\n  not run: this version has no tier {}", row.tier)?;
-            } else if row.tier.needs_cluster() {
+            if row.tier.needs_cluster() {
                 write!(
                     f,
                     "\n  needs a cluster ({} cluster up), and runs where it is named: --row {} --istio RELEASE",
@@ -88,11 +85,6 @@ fn cells(row: &Row) -> [String; 6] {
         .map(|(platform, _)| platform.to_string())
         .collect();
     let pairings: BTreeSet<&ReleaseOverrides> = row.cells.iter().map(|cell| &cell.releases).collect();
-    let jobs = if row.offered {
-        (row.shards * row.runners.len()).to_string()
-    } else {
-        "none".to_owned()
-    };
     [
         row.name.clone(),
         row.tier.to_string(),
@@ -102,7 +94,7 @@ fn cells(row: &Row) -> [String; 6] {
             many => many.len().to_string(),
         },
         row.cells.len().to_string(),
-        jobs,
+        (row.shards * row.runners.len()).to_string(),
     ]
 }
 

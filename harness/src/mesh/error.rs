@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::call::{Call, PodName, WorkloadName};
+use crate::docker::DockerError;
 use crate::envoy::binary::ProvisionError;
 use crate::envoy::{AdminError, ProcessError, XdsError};
 use crate::invocation;
@@ -18,12 +19,6 @@ use super::{ApplicationError, NetnsError, RunDirectoryError, Tier};
 /// Why a mesh could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum MeshError {
-    /// The tier is not part of this version.
-    #[error("the tier {tier} is not part of this version of meshproof (use --on local)")]
-    TierMissing {
-        /// The tier.
-        tier: Tier,
-    },
     /// An Envoy binary is not to be had. This machine cannot run the tier.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
@@ -190,6 +185,9 @@ pub enum MeshError {
     /// A network namespace.
     #[error(transparent)]
     Netns(#[from] NetnsError),
+    /// Docker, or an image.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
     /// Nothing could be put in the way to a pod.
     #[error("no socket to stand in for a fault of the network: check the limits on open files")]
     Obstacle {
@@ -213,10 +211,10 @@ impl MeshError {
     pub const fn is_machine(&self) -> bool {
         matches!(
             self,
-            Self::TierMissing { .. }
-                | Self::Provision(_)
+            Self::Provision(_)
                 | Self::RunDirectory(_)
                 | Self::Wire(_)
+                | Self::Docker(_)
                 | Self::Netns(NetnsError::Namespace { .. } | NetnsError::Missing { .. })
                 | Self::NoCluster { .. }
                 | Self::Kubernetes(_)

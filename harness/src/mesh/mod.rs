@@ -4,6 +4,8 @@
 //! opinion. Tiers know nothing of each other, and none of them knows scenario, prediction, or expectation.
 
 mod capability;
+mod captured;
+mod docker;
 mod error;
 pub mod kubernetes;
 mod load;
@@ -35,10 +37,11 @@ use crate::snapshot::Snapshot;
 use crate::visibility::AccessLogs;
 
 pub use capability::Capability;
+pub use captured::NetnsError;
+pub(crate) use captured::time_of_namespaces;
+pub use docker::{ImageError, ProxyImages};
 pub use error::MeshError;
 pub use load::{Requests, Tally};
-pub use netns::NetnsError;
-pub(crate) use netns::time_of_namespaces;
 pub use proxy_logs::ProxyLogs;
 pub use run_directory::{RunDirectory, RunDirectoryError, sweep};
 pub use sidecars::{ApplicationError, ApplicationServer, Speaks};
@@ -119,6 +122,9 @@ pub struct Component {
     pub provenance: Provenance,
     /// Digest of the binary.
     pub sha256: String,
+    /// The container image it is in, with its digest; none where it is a file of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// How meshes are set up, whatever their tier.
@@ -126,6 +132,8 @@ pub struct Component {
 pub struct Settings {
     /// Binaries that stand in for releases.
     pub overrides: Overrides,
+    /// Container images that stand in for releases, where sidecars run in containers.
+    pub images: ProxyImages,
     /// Leave logs and configuration behind.
     pub keep: bool,
     /// What the `replay` tier answers from.
@@ -146,6 +154,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             overrides: Overrides::default(),
+            images: ProxyImages::default(),
             keep: false,
             recording: None,
             place: None,
@@ -158,15 +167,6 @@ impl Default for Settings {
 }
 
 impl Tier {
-    /// Whether this version has it.
-    #[must_use]
-    pub const fn is_built(self) -> bool {
-        match self {
-            Self::Local | Self::Netns | Self::Kind | Self::Cluster | Self::Replay => true,
-            Self::Docker => false,
-        }
-    }
-
     /// Whether somebody has to make a cluster before anything runs on it.
     #[must_use]
     pub const fn needs_cluster(self) -> bool {
@@ -180,9 +180,9 @@ impl Tier {
             Self::Local => local::CAPABILITIES,
             Self::Netns => netns::CAPABILITIES,
             Self::Replay => replay::CAPABILITIES,
+            Self::Docker => docker::CAPABILITIES,
             Self::Kind => kubernetes::OF_KIND,
             Self::Cluster => kubernetes::OF_CLUSTER,
-            Self::Docker => &[],
         }
     }
 
@@ -195,17 +195,22 @@ impl Tier {
             Self::Netns => {
                 // What once could be made can be made again.
                 static MEASURED: OnceCell<()> = OnceCell::const_new();
-                MEASURED.get_or_try_init(netns::measure).await?;
+                MEASURED.get_or_try_init(captured::measure).await?;
                 Ok(())
             }
-            Self::Local | Self::Docker | Self::Kind | Self::Cluster | Self::Replay => Ok(()),
+            Self::Docker => {
+                static MEASURED: OnceCell<()> = OnceCell::const_new();
+                MEASURED.get_or_try_init(docker::measure).await?;
+                Ok(())
+            }
+            Self::Local | Self::Kind | Self::Cluster | Self::Replay => Ok(()),
         }
     }
 
     /// Sets up an empty mesh of this tier.
     ///
     /// # Errors
-    /// [`MeshError::TierMissing`] for a tier that this version does not have, else what the tier could not set up.
+    /// What the tier could not set up.
     pub fn open(self, settings: &Settings) -> Result<Box<dyn Mesh>, MeshError> {
         let mesh = self.open_unwatched(settings)?;
         Ok(match &settings.kernel {
@@ -222,8 +227,8 @@ impl Tier {
                 Ok(Box::new(replay::ReplayMesh::new(recording)))
             }
             Self::Netns => Ok(Box::new(netns::NetnsMesh::new(settings.clone())?)),
+            Self::Docker => Ok(Box::new(docker::DockerMesh::new(settings.clone())?)),
             Self::Kind | Self::Cluster => Ok(Box::new(kubernetes::KubernetesMesh::new(self, settings)?)),
-            Self::Docker => Err(MeshError::TierMissing { tier: self }),
         }
     }
 

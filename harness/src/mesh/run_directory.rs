@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::docker::MARKER;
+use crate::docker::remove_abandoned;
+
 const PREFIX: &str = "meshproof-";
 const LOCK: &str = "owner.lock";
 /// A directory without an owner's name in its lock file may be one that is just being made.
@@ -133,6 +136,9 @@ pub fn sweep() -> Vec<PathBuf> {
         .filter(|path| is_run_directory(path) && is_abandoned(path))
         .filter(|path| {
             end_proxies(path);
+            if path.join(MARKER).is_file() {
+                remove_abandoned(path);
+            }
             std::fs::remove_dir_all(path).is_ok()
         })
         .collect()

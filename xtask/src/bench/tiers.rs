@@ -1,4 +1,4 @@
-//! `cargo xtask bench tiers`: the netns tier against local, what witnesses cost, and what runs leave behind.
+//! `cargo xtask bench tiers`: the netns and docker tiers against local, what witnesses cost, and what runs leave behind.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use meshproof::bench::BenchError;
 use meshproof::bench::tiers::{Extent, NAMESPACES, TiersBench, TiersError, tiers};
 use meshproof::envoy::binary::TerminalProgress;
-use meshproof::mesh::Settings;
+use meshproof::mesh::{ProxyImages, Settings};
 use meshproof::network_namespace::become_root_of_own;
 use meshproof::report::Provenance;
 use meshproof::scenario::Catalogue;
@@ -25,21 +25,24 @@ const RATIO: f64 = 2.0;
 /// Ten namespaces may take so long, in milliseconds.
 const NAMESPACES_MILLIS: f64 = 300.0;
 
-/// Measure the netns tier against local, what each witness costs, and what runs leave behind.
+/// Measure the netns and docker tiers against local, what each witness costs, and what runs leave behind.
 ///
-///   scenario     from setting up the mesh until it is torn down, on either tier in turn
+///   scenario     from setting up the mesh until it is torn down, on each tier in turn
 ///   namespaces   ten of them, joined by a bridge, each with Istio's rules
 ///   witnesses    requests by second and processor time of both proxies, each request on an mTLS connection of its own,
 ///                over those with nobody watching; the witness's own processor time shows in the requests by second
-///   left behind  processes, network namespaces, interfaces and directories of this process after all of its runs
+///   left behind  processes, network namespaces, interfaces and directories of this process, and labelled containers,
+///                networks and volumes of Docker, after all of its runs
 ///
-/// Figures are medians of rounds, with the least and the greatest. A witness that this machine does not allow is listed.
+/// Figures are medians of rounds, with the least and the greatest. What this machine does not allow is listed, and so is
+/// docker where an image is missing.
 #[derive(Args, Debug)]
 #[command(
     after_help = "\
 Examples:
   cargo xtask bench tiers
-  cargo xtask bench tiers --runs 100 --check",
+  cargo xtask bench tiers --runs 100 --check
+  cargo xtask bench tiers --proxy-image envoyproxy/envoy:v1.38.3",
     verbatim_doc_comment
 )]
 pub(super) struct Tiers {
@@ -55,9 +58,13 @@ pub(super) struct Tiers {
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     requests: u32,
 
-    /// Further runs on netns, before it is looked what they left
+    /// Further runs on netns and docker, before it is looked what they left
     #[arg(long, value_name = "N", default_value_t = 0)]
     runs: u32,
+
+    /// On docker, use this image for every Istio release, or for one; of the release's own istio/proxyv2 otherwise
+    #[arg(long, value_name = "[VERSION=]IMAGE")]
+    proxy_image: Vec<String>,
 
     /// Exit 1 where a goal is missed
     #[arg(long)]
@@ -89,6 +96,7 @@ impl Tiers {
         let interruptible = Interruptible::new()?;
         let settings = Settings {
             progress: Arc::new(TerminalProgress::new().interrupted_by(Arc::clone(&interruptible.flag))),
+            images: ProxyImages::from_flags(&self.proxy_image)?,
             ..Settings::default()
         };
         let extent = Extent {
@@ -160,6 +168,7 @@ fn text(measured: &TiersBench) -> String {
         netns_millis,
         namespaces_millis,
         witnesses,
+        docker,
         ..
     } = measured;
     let runs = extent.rounds + extent.runs + 1;
@@ -177,6 +186,14 @@ fn text(measured: &TiersBench) -> String {
             spread.median, spread.min, spread.max
         ));
     }
+    let told = match (&docker.missing, &docker.millis, docker.ratio) {
+        (None, Some(spread), Some(ratio)) => format!(
+            "{:>6.0} ms ({:.0} to {:.0}), {ratio:.2} times as long as local",
+            spread.median, spread.min, spread.max
+        ),
+        (missing, ..) => format!("not measured: {}", missing.as_deref().unwrap_or("no round")),
+    };
+    lines.push(format!("  {:<11} {told}", "docker"));
     for cost in witnesses {
         let told = match (&cost.missing, cost.throughput_ratio, cost.processor_ratio) {
             (None, Some(throughput), Some(processor)) => format!(

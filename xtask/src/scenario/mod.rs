@@ -120,6 +120,10 @@ pub(crate) struct Scenario {
     #[arg(long, value_name = "VERSION=PATH")]
     proxy: Vec<String>,
 
+    /// On the docker tier, use this image for every Istio release, or for one; of the release's own istio/proxyv2 otherwise
+    #[arg(long, value_name = "[VERSION=]IMAGE")]
+    proxy_image: Vec<String>,
+
     /// Control plane release, in place of the scenario's
     #[arg(long, value_name = "VERSION", value_parser = release)]
     istio: Option<Version>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meshproof::envoy::binary::Overrides;
 use meshproof::mesh::kubernetes::KubernetesMesh;
-use meshproof::mesh::{Settings, Tier};
+use meshproof::mesh::{ProxyImages, Settings, Tier};
 use meshproof::network_namespace::become_root_of_own;
 use meshproof::report::board::Board;
 use meshproof::report::{self, Text};
@@ -25,6 +25,7 @@ pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]
         // Before there is a second thread. Where it is not allowed, the tier is measured and says so.
         let _ = become_root_of_own();
     }
+    let (overrides, images) = proxies(command)?;
     let options = Options {
         tier: command.on.tier,
         replay: command.on.replay.clone(),
@@ -69,7 +70,8 @@ pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]
     } else {
         let runner = Runner {
             settings: Settings {
-                overrides: Overrides::from_flags(&command.proxy)?,
+                overrides,
+                images,
                 keep: command.keep,
                 ..Settings::default()
             },
@@ -92,6 +94,25 @@ pub(super) fn run(command: &super::Scenario, root: &Path, scenarios: &[Scenario]
         provenance: None,
     };
     finish(command, root, scenarios, run, printer)
+}
+
+/// The proxies that were given. A binary is of no use where sidecars run in containers, and an image is elsewhere.
+fn proxies(command: &super::Scenario) -> anyhow::Result<(Overrides, ProxyImages)> {
+    let overrides = Overrides::from_flags(&command.proxy)?;
+    let images = ProxyImages::from_flags(&command.proxy_image)?;
+    match command.on.tier {
+        Tier::Docker if !command.proxy.is_empty() => Err(BadInput(
+            "--proxy names binaries, and sidecars run in containers on the docker tier: name images with --proxy-image".into(),
+        )
+        .into()),
+        Tier::Docker => Ok((overrides, images)),
+        tier if !images.is_empty() => Err(BadInput(format!(
+            "--proxy-image names images, and no sidecar runs in a container on the {tier} tier: add --on docker, or name \
+             binaries with --proxy"
+        ))
+        .into()),
+        _ => Ok((overrides, images)),
+    }
 }
 
 /// Prints what would be created, phase by phase.

@@ -188,6 +188,9 @@ impl Runner {
         for (release, binary) in self.settings.overrides.iter() {
             reproduce.push_str(&format!(" --proxy '{release}={}'", binary.display()));
         }
+        for image in self.settings.images.flags() {
+            reproduce.push_str(&format!(" --proxy-image '{image}'"));
+        }
         let mut result = match self.find_recording(scenario) {
             Some(reason) => not_run(scenario, &self.options, reason),
             None => {

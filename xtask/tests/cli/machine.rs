@@ -17,11 +17,33 @@ fn assert_one_error(ended: &Ended, code: i32) {
 }
 
 #[test]
-fn a_tier_that_this_version_lacks_exits_3() {
+fn without_docker_nothing_is_run_in_containers_and_it_is_said_why() {
     let session = Session::new();
-    let ended = session.run(&["scenario", "baseline-strict", "--on", "docker"]);
-    assert_one_error(&ended, 3);
-    session.with_stable_text(|| insta::assert_snapshot!(ended.err));
+    let mut command = session.command(&[
+        "scenario",
+        "baseline-strict",
+        "--on",
+        "docker",
+        "--require",
+        "docker",
+    ]);
+    let ended = session.finish(command.env("DOCKER_HOST", "unix:///no/such/socket"));
+    assert_eq!(ended.code, Some(3), "{}{}", ended.out, ended.err);
+    session.with_stable_text(|| insta::assert_snapshot!(ended.out));
+}
+
+#[test]
+fn a_binary_is_no_image_and_an_image_is_none_elsewhere() {
+    let session = Session::new();
+    for flags in [
+        ["--on", "docker", "--proxy", "1.24.0=/bin/sh"],
+        ["--on", "netns", "--proxy-image", "envoy:1"],
+        ["--on", "docker", "--proxy-image", "1.24=x"],
+    ] {
+        let ended = session.run(&[&["scenario", "baseline-strict"][..], &flags].concat());
+        assert_one_error(&ended, 2);
+        assert!(ended.err.contains("--proxy-image"), "{}", ended.err);
+    }
 }
 
 #[test]

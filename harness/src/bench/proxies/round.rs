@@ -157,6 +157,7 @@ pub(super) mod tests {
                 envoy: Version::new(1, 38, 3),
                 provenance: Provenance::UpstreamSameMinor,
                 sha256: "0".repeat(64),
+                image: None,
             },
             starts: vec![Duration::from_millis(60)],
             handshakes: vec![Duration::from_millis(1); 100],

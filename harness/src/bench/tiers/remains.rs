@@ -1,8 +1,10 @@
-//! What runs may leave behind on this machine: processes, network namespaces, interfaces, directories.
+//! What runs may leave behind on this machine: processes, network namespaces, interfaces, directories, containers.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use crate::docker;
 
 /// How long the system may take to end what was told to end.
 const SETTLES_WITHIN: Duration = Duration::from_secs(5);
@@ -13,9 +15,9 @@ pub(super) struct Remains(BTreeSet<String>);
 
 impl Remains {
     /// Children of this process, namespaces that its threads or descriptors hold, interfaces of its own namespace, and its
-    /// directories. Rules and virtual interfaces of other namespaces go with them.
-    pub(super) fn look() -> Self {
-        let mut found = BTreeSet::new();
+    /// directories; and of Docker what carries the label of a run. Rules and virtual interfaces of other namespaces go with them.
+    pub(super) async fn look() -> Self {
+        let mut found = docker::left().await;
         let own = std::fs::read_link("/proc/self/ns/net").ok();
         for task in entries("/proc/self/task") {
             let children = std::fs::read_to_string(task.join("children")).unwrap_or_default();
@@ -51,7 +53,7 @@ impl Remains {
     pub(super) async fn settled(before: &Self) -> Vec<String> {
         let deadline = Instant::now() + SETTLES_WITHIN;
         loop {
-            let left: Vec<String> = Self::look().0.difference(&before.0).cloned().collect();
+            let left: Vec<String> = Self::look().await.0.difference(&before.0).cloned().collect();
             if left.is_empty() || Instant::now() > deadline {
                 return left;
             }
@@ -73,10 +75,10 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_child_and_a_namespace_that_are_there_are_found_and_then_they_are_not() {
-        let before = Remains::look();
+        let before = Remains::look().await;
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let namespace = crate::network_namespace::NetworkNamespace::new().await.ok();
-        let now = Remains::look().0;
+        let now = Remains::look().await.0;
         let process = format!("process {}", child.id());
         assert!(now.contains(&process));
         let held: Vec<&String> = now
@@ -86,6 +88,6 @@ mod tests {
         assert_eq!(held.is_empty(), namespace.is_none(), "{held:?}");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!Remains::look().0.contains(&process));
+        assert!(!Remains::look().await.0.contains(&process));
     }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 pub(super) const CHUNK: usize = 1 << 20;
 
 /// The SHA-256 of a file, lower-case hexadecimal.
-pub(super) fn sha256_of(path: &Path) -> io::Result<String> {
+pub(crate) fn sha256_of(path: &Path) -> io::Result<String> {
     let mut digest = Digesting::new(io::sink());
     let mut file = io::BufReader::with_capacity(CHUNK, std::fs::File::open(path)?);
     io::copy(&mut file, &mut digest)?;

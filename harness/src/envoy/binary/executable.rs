@@ -58,7 +58,7 @@ pub(super) fn reported_version(binary: &Path) -> Result<Version, ProvisionError>
 }
 
 /// Reads `PATH  version: COMMIT/1.36.4/Clean/RELEASE/BoringSSL`.
-fn version_in(text: &str) -> Option<Version> {
+pub(crate) fn version_in(text: &str) -> Option<Version> {
     let (_, build) = text.split_once("version: ")?;
     let fields: Vec<_> = build.split_whitespace().next()?.split('/').collect();
     match fields[..] {

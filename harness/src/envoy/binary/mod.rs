@@ -24,7 +24,9 @@ mod wheel;
 
 pub use choice::{Choice, Provenance, choose};
 pub use damage::Damage;
+pub(crate) use digest::sha256_of;
 pub use error::ProvisionError;
+pub(crate) use executable::version_in;
 pub use overrides::{OverrideError, Overrides, PROXY_VARIABLE};
 pub use pins::{Pin, Pinned, Pins, PinsError, Platform};
 pub use progress::{Progress, Silent, Step, TerminalProgress};

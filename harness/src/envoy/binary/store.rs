@@ -58,6 +58,31 @@ pub struct EnvoyBinary {
     pub provenance: Provenance,
     /// The Istio release it stands for.
     pub istio: Version,
+    /// The container image it is in, with its digest; none where it is a file of this machine.
+    pub image: Option<String>,
+}
+
+impl EnvoyBinary {
+    /// The proxy of a container image, as it stands for a release.
+    ///
+    /// # Errors
+    /// When the embedded pins are invalid, which a test excludes.
+    pub(crate) fn of_image(
+        image: String,
+        path: PathBuf,
+        version: Version,
+        sha256: String,
+        istio: Version,
+    ) -> Result<Self, ProvisionError> {
+        Ok(Self {
+            provenance: Pins::embedded()?.provenance_of_override(&istio, &version, &sha256),
+            path,
+            version,
+            sha256,
+            istio,
+            image: Some(image),
+        })
+    }
 }
 
 /// A pinned Envoy in the cache.
@@ -182,6 +207,7 @@ impl Store {
                     sha256: found.sha256.clone(),
                     provenance: choice.provenance,
                     istio: istio.clone(),
+                    image: None,
                 };
                 (istio.clone(), binary)
             }));
@@ -292,6 +318,7 @@ impl Store {
                 version,
                 sha256,
                 istio: istio.clone(),
+                image: None,
             };
             binaries.insert(istio.clone(), binary);
         }

@@ -176,6 +176,7 @@ impl KubernetesMesh {
                 envoy,
                 provenance: Provenance::Istio,
                 sha256: id.rsplit_once("sha256:").map_or("", |(_, it)| it).to_owned(),
+                image: Some(id.clone()),
             });
         }
         self.components = found.into_iter().collect();

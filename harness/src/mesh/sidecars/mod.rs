@@ -37,6 +37,7 @@ use super::reached::{alpn_of_a_sidecar, candidates};
 use super::{Component, Desired, Mesh, MeshError, ProxyLogs, RunDirectory, Settings, Tally, Tier};
 pub use application::{ApplicationError, ApplicationServer, Speaks};
 use load::{Load, Way};
+pub(super) use network::stored;
 pub(crate) use network::{Exemption, Home, Housed, NOWHERE, Network, Places, Told};
 use pods::Pods;
 use quiet::Owed;
@@ -59,11 +60,11 @@ pub(super) const CONTROL_SOCKET: &str = "xds";
 pub(crate) struct SidecarMesh<N: Network> {
     pub(super) pods: Pods<N>,
     pub(super) control: ControlPlane,
+    network: N,
     pub(super) run: RunDirectory,
     pub(super) authority: Option<Authority>,
     desired: Option<Desired>,
     places: N::Places,
-    network: N,
     calls_made: u64,
     /// Of the last call.
     logs: Vec<ProxyLogs>,
@@ -74,8 +75,9 @@ impl<N: Network> SidecarMesh<N> {
     ///
     /// # Errors
     /// When the run directory or the control-plane socket cannot be made.
-    pub(super) fn over(network: N, settings: Settings) -> Result<Self, MeshError> {
+    pub(super) fn over(mut network: N, settings: Settings) -> Result<Self, MeshError> {
         let run = RunDirectory::create(settings.keep)?;
+        network.settle(run.path());
         let socket = run.path().join(CONTROL_SOCKET);
         let control = ControlPlane::start(&socket)?;
         Ok(Self {

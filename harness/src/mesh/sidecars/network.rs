@@ -2,15 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 
+use semver::Version;
+
 use crate::call::{Call, PodName};
+use crate::envoy::binary::{EnvoyBinary, Store};
 use crate::envoy::config::{Acceptance, Instruments};
+use crate::envoy::process::Host;
 use crate::istio::policy::{Inbound, Outbound};
 use crate::istio::{Topology, Workload};
-use crate::mesh::{Desired, MeshError, Tier};
+use crate::mesh::{Desired, MeshError, Settings, Tier};
 use crate::network_namespace::NetworkNamespace;
 
 /// An address that refuses every connection (the discard port): what kube-proxy gives a Service without endpoints, and
@@ -29,6 +35,18 @@ pub(crate) trait Network: Send + Sized + 'static {
     /// Where everything is in a state of the mesh.
     type Places: Places;
 
+    /// Is told once, before anything else, where the files of this run are.
+    fn settle(&mut self, _folder: &Path) {}
+
+    /// The proxies of these releases.
+    async fn binaries(
+        &mut self,
+        releases: Vec<Version>,
+        settings: &Settings,
+    ) -> Result<BTreeMap<Version, EnvoyBinary>, MeshError> {
+        stored(releases, settings).await
+    }
+
     /// Makes a home for each of these pods.
     async fn homes(&mut self, pods: &[(PodName, &Workload)]) -> Result<Vec<Self::Home>, MeshError>;
 
@@ -38,6 +56,21 @@ pub(crate) trait Network: Send + Sized + 'static {
         desired: &Desired,
         pods: Vec<Housed<'_, Self::Home>>,
     ) -> Result<Self::Places, MeshError>;
+}
+
+/// Proxies that are files of this machine.
+pub(in crate::mesh) async fn stored(
+    releases: Vec<Version>,
+    settings: &Settings,
+) -> Result<BTreeMap<Version, EnvoyBinary>, MeshError> {
+    let (overrides, progress) = (settings.overrides.clone(), Arc::clone(&settings.progress));
+    // Unpacking and hashing block; a runtime worker must not.
+    let provided =
+        tokio::task::spawn_blocking(move || Store::user()?.provide(&releases, &overrides, &*progress));
+    let provided = provided
+        .await
+        .map_err(|error| MeshError::Internal(error.to_string()))?;
+    Ok(provided?)
 }
 
 /// How capture tells what a proxy sends from what its application does.
@@ -50,11 +83,25 @@ pub(crate) struct Exemption {
 }
 
 /// What one pod has of the network.
+#[async_trait]
 pub(crate) trait Home: Send + 'static {
-    /// Where its sockets and its proxy are.
+    /// Where its sockets are.
     fn namespace(&self) -> &NetworkNamespace;
+
+    /// Where its proxy runs.
+    fn host(&self) -> Arc<dyn Host> {
+        Arc::new(self.namespace().clone())
+    }
+
     /// Where its application listens for `port`; port 0 is any.
     fn listens_at(&self, port: u16) -> SocketAddr;
+
+    /// Ends it, once nothing is in it any more.
+    async fn leave(self)
+    where
+        Self: Sized,
+    {
+    }
 }
 
 /// A pod that runs.

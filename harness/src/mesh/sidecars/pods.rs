@@ -9,7 +9,7 @@ use semver::Version;
 use tokio::task::JoinSet;
 
 use crate::call::{Connections, Payload, PodName};
-use crate::envoy::binary::{EnvoyBinary, Store};
+use crate::envoy::binary::EnvoyBinary;
 use crate::envoy::config::IstioLogs;
 use crate::envoy::xds::ControlPlane;
 use crate::fault::Conditions;
@@ -78,7 +78,7 @@ impl<N: Network> Pods<N> {
         control: &ControlPlane,
         desired: &Desired,
     ) -> Result<(), MeshError> {
-        self.provide_binaries(&desired.topology).await?;
+        self.provide_binaries(network, &desired.topology).await?;
         let wanted: BTreeMap<PodName, &Workload> = desired
             .topology
             .workloads
@@ -140,7 +140,7 @@ impl<N: Network> Pods<N> {
         self.start_applications(desired).await
     }
 
-    async fn provide_binaries(&mut self, topology: &Topology) -> Result<(), MeshError> {
+    async fn provide_binaries(&mut self, network: &mut N, topology: &Topology) -> Result<(), MeshError> {
         let releases: BTreeSet<Version> = topology
             .workloads
             .values()
@@ -150,18 +150,10 @@ impl<N: Network> Pods<N> {
         if releases.is_empty() {
             return Ok(());
         }
-        let releases: Vec<Version> = releases.into_iter().collect();
-        let (overrides, progress) = (
-            self.settings.overrides.clone(),
-            Arc::clone(&self.settings.progress),
-        );
-        // Unpacking and hashing block; a runtime worker must not.
-        let provided =
-            tokio::task::spawn_blocking(move || Store::user()?.provide(&releases, &overrides, &*progress));
-        let provided = provided
-            .await
-            .map_err(|error| MeshError::Internal(error.to_string()))?;
-        self.binaries.extend(provided?);
+        let provided = network
+            .binaries(releases.into_iter().collect(), &self.settings)
+            .await?;
+        self.binaries.extend(provided);
         Ok(())
     }
 
@@ -183,11 +175,11 @@ impl<N: Network> Pods<N> {
         self.sidecars_started += 1;
         let number = self.sidecars_started;
         let (name, folder, socket) = (name.clone(), self.folder.clone(), self.control_socket.clone());
-        let namespace = home.namespace().clone();
+        let host = home.host();
         let mark = N::EXEMPTION.map(|exemption| exemption.mark);
         let tells_secrets = self.settings.wire;
         Ok(Some(async move {
-            let place = (&namespace, mark);
+            let place = (&*host, mark);
             Sidecar::start(&name, number, binary, &folder, &socket, place, tells_secrets).await
         }))
     }
@@ -410,6 +402,7 @@ impl<N: Network> Pods<N> {
                     envoy: binary.version.clone(),
                     provenance: binary.provenance,
                     sha256: binary.sha256.clone(),
+                    image: binary.image.clone(),
                 })
             })
             .collect();
@@ -460,6 +453,7 @@ impl<N: Network> Pod<N> {
             for application in self.applications.into_values() {
                 application.stop().await;
             }
+            self.home.leave().await;
         });
     }
 }

@@ -14,11 +14,10 @@ use crate::envoy::config::{
     validation_secret,
 };
 use crate::envoy::logs::Tail;
-use crate::envoy::process::{EnvoyProcess, Files};
+use crate::envoy::process::{EnvoyProcess, Files, Host};
 use crate::envoy::xds::ControlPlane;
 use crate::fault::TlsLimits;
 use crate::mesh::MeshError;
-use crate::network_namespace::NetworkNamespace;
 use crate::pki::{Issued, Supply};
 use crate::wire::KeyLogFile;
 
@@ -57,14 +56,14 @@ struct Told {
 }
 
 impl Sidecar {
-    /// Starts the proxy of `pod` in a namespace, with a mark on what it sends. `number` makes its node id unique among those this mesh ever started.
+    /// Starts the proxy of `pod` on a host, with a mark on what it sends. `number` makes its node id unique among those this mesh ever started.
     pub(super) async fn start(
         pod: &PodName,
         number: usize,
         binary: EnvoyBinary,
         folder: &Path,
         control_plane: &Path,
-        (namespace, mark): (&NetworkNamespace, Option<u32>),
+        (host, mark): (&dyn Host, Option<u32>),
         tells_secrets: bool,
     ) -> Result<Self, MeshError> {
         let label = format!(
@@ -78,7 +77,7 @@ impl Sidecar {
         };
         let node = format!("sidecar~{pod}~{number}");
         let config = bootstrap(&node, control_plane, &files.admin, mark);
-        let process = EnvoyProcess::start(namespace, &binary.path, &node, files, &config).await?;
+        let process = EnvoyProcess::start(host, &binary.path, &node, files, &config).await?;
         let files = process.files();
         Ok(Self {
             number,

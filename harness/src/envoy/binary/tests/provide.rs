@@ -25,6 +25,7 @@ fn a_machine_without_builds_can_still_use_its_own_binary() {
         sha256: sha256_of_bytes(envoy_script("1.32.3-dev").as_bytes()),
         provenance: Provenance::Istio,
         istio: istio.clone(),
+        image: None,
     };
     assert_eq!(
         provided.into_iter().collect::<Vec<_>>(),

@@ -16,13 +16,13 @@ const MOST: usize = 65_000;
 
 /// A bridge, and how many pods it ever joined.
 #[derive(Debug)]
-pub(super) struct Fabric {
+pub(in crate::mesh) struct Fabric {
     namespace: NetworkNamespace,
     joined: usize,
 }
 
 impl Fabric {
-    pub(super) async fn new() -> Result<Self, NetnsError> {
+    pub(in crate::mesh) async fn new() -> Result<Self, NetnsError> {
         let namespace = namespace().await?;
         let commands = format!(
             "link add bridge type bridge\naddr add {GATEWAY}/16 dev bridge\nlink set bridge up\nlink set lo up\n"
@@ -31,12 +31,11 @@ impl Fabric {
         Ok(Self { namespace, joined: 0 })
     }
 
-    /// Makes namespaces for so many pods, each with an address that no pod had before.
-    pub(super) async fn join(
+    /// Joins the namespaces of pods to the bridge. Each gets an address that no pod had before.
+    pub(in crate::mesh) async fn join<'a>(
         &mut self,
-        pods: usize,
-    ) -> Result<Vec<(NetworkNamespace, Ipv4Addr)>, NetnsError> {
-        let namespaces = try_join_all((0..pods).map(|_| namespace())).await?;
+        namespaces: impl IntoIterator<Item = &'a NetworkNamespace>,
+    ) -> Result<Vec<Ipv4Addr>, NetnsError> {
         let (mut pairs, mut joined) = (String::new(), Vec::new());
         for namespace in namespaces {
             self.joined += 1;
@@ -60,11 +59,12 @@ impl Fabric {
             IP.run(namespace, commands)
         }))
         .await?;
-        Ok(joined)
+        Ok(joined.into_iter().map(|(_, address)| address).collect())
     }
 }
 
-async fn namespace() -> Result<NetworkNamespace, NetnsError> {
+/// A namespace of this process alone.
+pub(in crate::mesh) async fn namespace() -> Result<NetworkNamespace, NetnsError> {
     let namespace = NetworkNamespace::new().await;
     namespace.map_err(|source| NetnsError::Namespace { source })
 }

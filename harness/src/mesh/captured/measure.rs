@@ -1,4 +1,4 @@
-//! Whether this machine has what the tier needs: tried, not guessed.
+//! Whether this machine has what such tiers need: tried, not guessed.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 
 use super::capture::{self, Rules};
 use super::command::NetnsError;
-use super::fabric::Fabric;
+use super::fabric::{Fabric, namespace};
 use crate::fault::Obstacle;
 
 /// Makes what a pod gets, with a rule of every kind.
@@ -15,7 +15,8 @@ use crate::fault::Obstacle;
 /// # Errors
 /// What is missing, or forbidden.
 pub(crate) async fn measure() -> Result<(), NetnsError> {
-    let joined = Fabric::new().await?.join(1).await?;
+    let pod = namespace().await?;
+    Fabric::new().await?.join([&pod]).await?;
     let service = |last, endpoint: Option<SocketAddr>| {
         let address = SocketAddr::from((Ipv4Addr::new(10, 96, 0, last), 80));
         (address, endpoint)
@@ -32,10 +33,7 @@ pub(crate) async fn measure() -> Result<(), NetnsError> {
         ]
         .into(),
     };
-    for (namespace, _) in &joined {
-        capture::enforce(namespace, &rules).await?;
-    }
-    Ok(())
+    capture::enforce(&pod, &rules).await
 }
 
 /// How long it takes to make so many pods' networks, with the rules of a pod that nothing stands in the way to.
@@ -44,16 +42,12 @@ pub(crate) async fn measure() -> Result<(), NetnsError> {
 /// What is missing, or forbidden.
 pub(crate) async fn time_of_namespaces(pods: usize) -> Result<Duration, NetnsError> {
     let began = Instant::now();
-    let joined = Fabric::new().await?.join(pods).await?;
+    let namespaces = try_join_all((0..pods).map(|_| namespace())).await?;
+    Fabric::new().await?.join(&namespaces).await?;
     let rules = Rules {
         captured: true,
         ..Rules::default()
     };
-    try_join_all(
-        joined
-            .iter()
-            .map(|(namespace, _)| capture::enforce(namespace, &rules)),
-    )
-    .await?;
+    try_join_all(namespaces.iter().map(|it| capture::enforce(it, &rules))).await?;
     Ok(began.elapsed())
 }
