@@ -177,7 +177,13 @@ mod tests {
         let rule = json!({"spec": {"host": "a", "trafficPolicy": {
             "loadBalancer": {"simple": "RANDOM"}, "portLevelSettings": [{"port": {"number": 1}}]},
             "subsets": [{"name": "plain", "trafficPolicy": {"tls": {"mode": "DISABLE"}}}, {"name": "bare"}]}});
-        insta::assert_snapshot!(mutual(&rule).unwrap());
+        let tls = json!({"mode": "ISTIO_MUTUAL"});
+        assert_eq!(
+            mutual(&rule),
+            Ok(json!({"spec": {"trafficPolicy": {
+                "loadBalancer": {"simple": "RANDOM"}, "portLevelSettings": [{"port": {"number": 1}, "tls": tls}], "tls": tls},
+                "subsets": [{"name": "plain", "trafficPolicy": {"tls": tls}}, {"name": "bare"}]}}))
+        );
         let own =
             json!({"spec": {"trafficPolicy": {"tls": {"mode": "MUTUAL", "caCertificates": "/ca.pem"}}}});
         assert_eq!(mutual(&own), Err("says more of TLS than its mode"));
