@@ -86,10 +86,7 @@ pub(super) fn connections(events: &[Event]) -> Vec<Watched> {
     let clients = over.iter().filter_map(|client| Some((client, client.dialled?)));
     clients
         .map(|(client, (dialled, process))| {
-            let server = over
-                .iter()
-                .filter(|end| (end.local, end.remote) == (client.remote, client.local))
-                .min_by_key(|end| end.at.abs_diff(client.at));
+            let server = server_of(client, &over);
             let refused =
                 |(at, _, _, to): &&(u64, u32, SocketAddr, SocketAddr)| *to == client.local && *at >= dialled;
             let established = client.state != SYN_SENT;
@@ -111,6 +108,19 @@ pub(super) fn connections(events: &[Event]) -> Vec<Watched> {
             }
         })
         .collect()
+}
+
+/// The other end of what a client dialled. Under capture it has another address of its own: rules lead the connection to the
+/// sidecar's port, and only the client's address stays.
+fn server_of<'a>(client: &Over, over: &'a [Over]) -> Option<&'a Over> {
+    let nearest = |is_its: &dyn Fn(&&Over) -> bool| {
+        over.iter()
+            .filter(is_its)
+            .min_by_key(|end| end.at.abs_diff(client.at))
+    };
+    nearest(&|end| (end.local, end.remote) == (client.remote, client.local)).or_else(|| {
+        nearest(&|end| end.dialled.is_none() && end.remote == client.local && client.state != SYN_SENT)
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of one connection")]
@@ -168,6 +178,26 @@ reset 7000 11 7 ::ffff:10.0.0.2 8080 ::ffff:10.0.0.1 40000";
             (1, 1757, Some(11))
         );
         assert!(connection.client_end.closed_first && !server.closed_first);
+    }
+
+    #[test]
+    fn ends_are_joined_where_capture_led_the_connection_to_another_port() {
+        let lines = "\
+dialled 1000 a1 77
+closed 5000 a1 5 ::ffff:10.0.0.1 40000 ::ffff:10.0.0.2 8080 547 1758
+closed 5500 c3 5 ::ffff:10.0.0.2 15006 ::ffff:10.0.0.1 40001 1 1
+closed 6000 b2 9 ::ffff:10.0.0.2 15006 ::ffff:10.0.0.1 40000 1757 548";
+        let [watched] = &fold(lines)[..] else { panic!() };
+        assert_eq!(
+            watched.connection.server_end.as_ref().map(|it| it.sent),
+            Some(1757)
+        );
+        let refused = lines.replace("a1 5 ", "a1 2 ");
+        let [watched] = &fold(&refused)[..] else { panic!() };
+        assert_eq!(
+            watched.connection.server_end, None,
+            "who was never answered has no other end"
+        );
     }
 
     #[test]
