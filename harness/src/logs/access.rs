@@ -21,6 +21,7 @@ pub(super) struct Access {
     pub(super) down_local: Option<String>,
     pub(super) down_remote: Option<String>,
     pub(super) server_name: Option<String>,
+    pub(super) route: Option<String>,
 }
 
 impl Access {
@@ -69,6 +70,7 @@ impl Access {
             down_local: owned("downstream_local_address"),
             down_remote: owned("downstream_remote_address"),
             server_name: owned("requested_server_name"),
+            route: owned("route_name"),
         })
     }
 
@@ -82,7 +84,7 @@ impl Access {
             .unwrap_or(0);
         let words: Vec<&str> = tail.trim_end().rsplit(' ').take(9).collect();
         let [
-            _route,
+            route,
             server_name,
             down_remote,
             down_local,
@@ -96,6 +98,7 @@ impl Access {
             return;
         };
         if up_host.starts_with('"') && is_cluster(cluster) {
+            self.route = present(route);
             self.server_name = present(server_name);
             self.down_remote = present(down_remote);
             self.down_local = present(down_local);
@@ -205,7 +208,7 @@ fn is_cluster(word: &str) -> bool {
 }
 
 /// The value, unless the line writes that it has none.
-fn present(text: &str) -> Option<String> {
+pub(super) fn present(text: &str) -> Option<String> {
     (!text.is_empty() && text != "-").then(|| text.to_owned())
 }
 

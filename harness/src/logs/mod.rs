@@ -10,6 +10,7 @@
 
 mod access;
 mod correlate;
+mod entry;
 mod envelope;
 mod finding;
 mod generate;
@@ -23,6 +24,7 @@ mod summary;
 mod tally;
 
 pub use correlate::Correlation;
+pub use entry::Entry;
 pub use finding::{Finding, View};
 pub use generate::Generator;
 pub use input::{Input, InputError};

@@ -24,6 +24,10 @@ pub struct Evidence {
     /// The pod port that was called; absent where the call is about no pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// Whether the application is not ours: it answers what it likes to a path it does not know, and shows nothing of what it
+    /// saw.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub foreign_application: bool,
     /// What the caller itself saw.
     pub caller: Caller,
     /// The caller's sidecar; absent where it has none or a raw call bypassed it.
@@ -141,6 +145,10 @@ pub struct ProxyEvidence {
     /// The Envoy version, as the binary reports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub envoy: Option<Version>,
+    /// Whether its access log has no fields for TLS versions and peers, as Istio's own formats have none: that an entry has
+    /// none then tells nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_unlogged: bool,
     /// Access log of HTTP requests and TCP connections.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub access_log: Vec<AccessLogEntry>,

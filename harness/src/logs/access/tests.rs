@@ -21,7 +21,7 @@ fn a_text_line_is_read_from_both_ends() {
 
 #[test]
 fn text_and_json_of_one_request_say_the_same() {
-    let json = r#"{"start_time":"2026-11-22T04:50:42.383Z","response_code":503,"response_flags":"UC","response_code_details":"upstream_reset_before_response_started{connection_termination}","connection_termination_details":null,"duration":1,"request_id":"91338162","upstream_host":"127.0.0.1:39751","upstream_cluster":"outbound|8080||svc.ns.svc.cluster.local","upstream_local_address":"127.0.0.1:49972","downstream_local_address":"127.0.0.1:59599","downstream_remote_address":"127.0.0.1:48298","requested_server_name":null,"upstream_transport_failure_reason":null}"#;
+    let json = r#"{"start_time":"2026-11-22T04:50:42.383Z","response_code":503,"response_flags":"UC","response_code_details":"upstream_reset_before_response_started{connection_termination}","connection_termination_details":null,"duration":1,"request_id":"91338162","upstream_host":"127.0.0.1:39751","upstream_cluster":"outbound|8080||svc.ns.svc.cluster.local","upstream_local_address":"127.0.0.1:49972","downstream_local_address":"127.0.0.1:59599","downstream_remote_address":"127.0.0.1:48298","requested_server_name":null,"route_name":"default","upstream_transport_failure_reason":null}"#;
     let json = Access::from_json(&serde_json::from_str(json).unwrap()).unwrap();
     let text = Access::from_text(UC).unwrap();
     assert_eq!(

@@ -294,6 +294,7 @@ impl<N: Network> SidecarMesh<N> {
             kind: call.kind,
             payload: call.payload,
             port: server.as_ref().map(|(_, port)| *port),
+            foreign_application: false,
             caller,
             instruments: gathered.instruments(),
             client_proxy: gathered.client,

@@ -46,12 +46,20 @@ pub(super) fn transport(facts: &Facts<'_>) -> Result<Transport, Disagreement> {
         ),
         (Some(true), ServerView::Anonymous | ServerView::NotTerminated) => Ok(Transport::Tls),
         (Some(true), ServerView::Unseen) => undecided(&[Mtls, Tls], "the server's sidecar logged nothing"),
-        (Some(false), ServerView::Identified | ServerView::Anonymous) => undecided(
+        (Some(true) | None, ServerView::Terminated) => undecided(
+            &[Mtls, Tls],
+            "the server's sidecar ended TLS, and its log has no field for who the peer was",
+        ),
+        (Some(false), ServerView::Identified | ServerView::Anonymous | ServerView::Terminated) => undecided(
             &[Mtls, Tls, Plaintext],
             "the client saw plaintext, the server TLS",
         ),
         (Some(false), _) => Ok(Transport::Plaintext),
         (None, ServerView::Identified) => undecided(&[Mtls, Tls], "the client's sidecar logged nothing"),
+        (None, _) if facts.client.is_tls_unlogged() => undecided(
+            &[Mtls, Tls, Plaintext],
+            "the logs of the sidecars have no field for TLS",
+        ),
         (None, _) => undecided(&[Mtls, Tls, Plaintext], "the client's sidecar logged nothing"),
     }
 }
@@ -75,6 +83,9 @@ enum Answer {
 fn answer(facts: &Facts<'_>) -> Option<Answer> {
     let Caller { http, tcp, .. } = &facts.evidence.caller;
     if let Some(http) = http {
+        if facts.evidence.foreign_application {
+            return passed_on(facts).then_some(Answer::Good);
+        }
         let answer = if http.status >= 400 {
             Answer::Error
         } else {
@@ -90,6 +101,16 @@ fn answer(facts: &Facts<'_>) -> Option<Answer> {
     (tcp.is_some() && application.requests > 0 && application.saw == Bytes::Line).then_some(Answer::Good)
 }
 
+/// Whether an answer is the application's own: the last sidecar on the way says that it came from behind it.
+fn passed_on(facts: &Facts<'_>) -> bool {
+    let is_of_upstream = |entry: &AccessLogEntry| entry.details.as_deref() == Some("via_upstream");
+    match (facts.server.proxy, facts.client.proxy) {
+        (Some(_), _) => facts.server_entries().any(is_of_upstream),
+        (None, Some(_)) => facts.client_entries().iter().any(is_of_upstream),
+        (None, None) => true,
+    }
+}
+
 /// Whether the client's end spoke TLS on the connection that delivered.
 fn client_view(facts: &Facts<'_>) -> Option<bool> {
     match facts.evidence.kind {
@@ -101,6 +122,7 @@ fn client_view(facts: &Facts<'_>) -> Option<bool> {
             .iter()
             .find(|entry| entry.up_fail.is_none())
             .map(|entry| entry.up_tls.is_some())
+            .filter(|is_tls| *is_tls || !facts.client.is_tls_unlogged())
             .or_else(|| {
                 facts
                     .client
@@ -116,6 +138,8 @@ enum ServerView {
     Identified,
     /// TLS ended at the sidecar without a client certificate.
     Anonymous,
+    /// TLS ended at the sidecar, whose log does not say whether it knows the peer.
+    Terminated,
     /// No sidecar, or it passed the bytes on as they were.
     NotTerminated,
     /// A sidecar that showed nothing of the call.
@@ -134,6 +158,12 @@ fn server_view(facts: &Facts<'_>) -> ServerView {
         ServerView::Identified
     } else if good().any(|entry| entry.tls.is_some()) {
         ServerView::Anonymous
+    } else if facts.server.is_tls_unlogged() {
+        // Only a ClientHello names a server, and an entry of what went through it is of TLS that ended here.
+        match facts.server.requests().any(|entry| entry.sni.is_some()) {
+            true => ServerView::Terminated,
+            false => ServerView::Unseen,
+        }
     } else if good().next().is_some() {
         ServerView::NotTerminated
     } else {

@@ -83,7 +83,10 @@ impl<'a> Facts<'a> {
                 .any(|entry| entry.sni.is_some() || entry.tls.is_some());
         let plaintext = server.moved("tls_inspector.tls_not_found")
             || server.reasons.contains(&Reason::InspectedPlaintext)
-            || (!tls && self.client_entries().iter().any(reached_the_server));
+            || (server.is_tls_unlogged() && server.connections().any(came_without_server_name))
+            || (!tls
+                && !self.client.is_tls_unlogged()
+                && self.client_entries().iter().any(reached_the_server));
         match (tls, plaintext) {
             (true, false) => Some(true),
             (false, true) => Some(false),
@@ -171,6 +174,21 @@ impl<'a> End<'a> {
         }
     }
 
+    /// Whether its log has no fields for TLS.
+    pub(super) fn is_tls_unlogged(&self) -> bool {
+        self.proxy.is_some_and(|proxy| proxy.tls_unlogged)
+    }
+
+    /// Entries of what went through it.
+    pub(super) fn requests(&self) -> impl Iterator<Item = &'a AccessLogEntry> + use<'a> {
+        self.proxy.into_iter().flat_map(|proxy| &proxy.access_log)
+    }
+
+    /// Entries of connections that its listener took in.
+    fn connections(&self) -> impl Iterator<Item = &'a AccessLogEntry> + use<'a> {
+        self.proxy.into_iter().flat_map(|proxy| &proxy.listener_log)
+    }
+
     /// Whether the statistic of this name, or one ending in `.name`, went up.
     pub(super) fn moved(&self, name: &str) -> bool {
         self.stats_up().any(|stat| {
@@ -206,6 +224,12 @@ fn drop_bare_san(reasons: &mut Vec<Reason>) {
     if reasons.iter().any(listed) {
         reasons.retain(|reason| *reason != Reason::Verify(Verdict::San { presented: None }));
     }
+}
+
+/// Whether an entry is of a connection for which no filter chain was found and that named no server. Sidecars name one in
+/// every ClientHello.
+fn came_without_server_name(entry: &AccessLogEntry) -> bool {
+    entry.details.as_deref() == Some("filter_chain_not_found") && entry.sni.is_none()
 }
 
 /// Whether a client log entry without any sign of TLS is of a connection that came up. A plaintext socket is up as

@@ -2,6 +2,7 @@
 
 mod below_tls;
 mod delivered;
+mod foreign;
 mod refused;
 
 use std::collections::BTreeMap;
