@@ -24,8 +24,12 @@ struct Agent {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make the call that a line of JSON on standard input says, and print what the caller saw
-    Call,
+    /// Make a call, and print what the caller saw
+    Call {
+        /// The call as JSON; one with a key is read from standard input alone, for arguments are there for all to read
+        /// [default: a line of standard input]
+        question: Option<String>,
+    },
     /// Be the application: listen, answer, and print what is seen
     Serve(Serve),
 }
@@ -69,24 +73,26 @@ impl FromStr for Port {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     match Agent::parse().command {
-        Command::Call => call().await,
+        Command::Call { question } => call(question).await,
         Command::Serve(serve) => serve.run().await,
     }
 }
 
 /// One line and not the end of the input: over some versions of the exec protocol that end never comes.
-async fn call() -> anyhow::Result<()> {
-    let mut line = String::new();
-    std::io::stdin()
-        .read_line(&mut line)
-        .context("standard input cannot be read")?;
+async fn call(given: Option<String>) -> anyhow::Result<()> {
+    let (place, line) = match given {
+        Some(line) => ("as argument", line),
+        None => {
+            let mut line = String::new();
+            std::io::stdin()
+                .read_line(&mut line)
+                .context("standard input cannot be read")?;
+            ("on standard input", line)
+        }
+    };
     // The parser's own words could show the key.
-    let question: Question = serde_json::from_str(&line).map_err(|error| {
-        anyhow::anyhow!(
-            "no question on standard input: wrong at column {}",
-            error.column()
-        )
-    })?;
+    let question: Question = serde_json::from_str(&line)
+        .map_err(|error| anyhow::anyhow!("no question {place}: wrong at column {}", error.column()))?;
     print(&serde_json::to_string(&question.ask().await)?)?;
     Ok(())
 }

@@ -40,12 +40,16 @@ pub(crate) fn log(state: &State, asked: &Asked) -> Answer {
 /// Whether the status of a pod says that a container of this name runs or ran.
 fn has_started(pod: &Answer, container: Option<&str>) -> bool {
     let Body::Json(pod) = &pod.body else { return false };
-    ["containerStatuses", "initContainerStatuses"]
-        .iter()
-        .filter_map(|list| pod["status"][list].as_array())
-        .flatten()
-        .filter(|it| container.is_none_or(|name| it["name"] == name))
-        .any(|it| it["state"]["waiting"].is_null() && !it["state"].is_null())
+    [
+        "containerStatuses",
+        "initContainerStatuses",
+        "ephemeralContainerStatuses",
+    ]
+    .iter()
+    .filter_map(|list| pod["status"][list].as_array())
+    .flatten()
+    .filter(|it| container.is_none_or(|name| it["name"] == name))
+    .any(|it| it["state"]["waiting"].is_null() && !it["state"].is_null())
 }
 
 /// Sends what a container has logged, and what it logs from then on: until its pod is gone, its log is another, nobody

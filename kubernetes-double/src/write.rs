@@ -136,6 +136,7 @@ fn as_subresource(asked: &Asked, old: &Value, new: Value) -> Value {
     let status_of = |value: &Value| value.get("status").cloned();
     let (mut value, status) = match asked.subresource.as_deref() {
         Some("status") => (old.clone(), status_of(&new)),
+        Some("ephemeralcontainers") => (with_ephemeral(old, &new), status_of(old)),
         _ => {
             let status = status_of(old).or_else(|| status_of(&new));
             (new, status)
@@ -144,6 +145,23 @@ fn as_subresource(asked: &Asked, old: &Value, new: Value) -> Value {
     if let Some(status) = status {
         value["status"] = status;
     }
+    value
+}
+
+/// Ephemeral containers are added, and never changed or taken away; those that a strategic merge does not name stay.
+fn with_ephemeral(old: &Value, new: &Value) -> Value {
+    const LIST: &str = "/spec/ephemeralContainers";
+    let list = |of: &Value| {
+        of.pointer(LIST)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let mut all = list(old);
+    let known: Vec<Value> = all.iter().map(|it| it["name"].clone()).collect();
+    all.extend(list(new).into_iter().filter(|it| !known.contains(&it["name"])));
+    let mut value = old.clone();
+    value["spec"]["ephemeralContainers"] = all.into();
     value
 }
 

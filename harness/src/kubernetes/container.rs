@@ -17,6 +17,17 @@ const LONGEST_OUTPUT: u64 = 128 * 1024 * 1024;
 /// As much as is read of a log at once; what a sidecar logs of one call are some kilobytes.
 const LONGEST_LOG: u64 = 16 * 1024 * 1024;
 
+/// Why a container waits that will not start by waiting.
+pub const HOPELESS: [&str; 7] = [
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RunContainerError",
+];
+
 /// A container of a pod.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Container {
@@ -46,6 +57,17 @@ pub struct Cursor {
     last: String,
     /// How many lines of that time were read.
     of_last: usize,
+}
+
+impl Cursor {
+    /// From this time on.
+    #[must_use]
+    pub fn since(time: jiff::Timestamp) -> Self {
+        Self {
+            last: format!("{time:.9}"),
+            of_last: 0,
+        }
+    }
 }
 
 impl fmt::Display for Container {

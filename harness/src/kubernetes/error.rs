@@ -95,6 +95,22 @@ pub enum KubernetesError {
         /// How long was waited.
         after: Duration,
     },
+    /// A program in a container of its own did not run to a good end.
+    #[error("{what} is of no use: {message}")]
+    NotRun {
+        /// The container.
+        what: String,
+        /// Why.
+        message: String,
+    },
+    /// A program in a container of its own ran on.
+    #[error("{what} had not ended after {} s; `kubectl describe pod` says what it waits for", after.as_secs())]
+    NotEnded {
+        /// The container.
+        what: String,
+        /// How long was waited.
+        after: Duration,
+    },
     /// Any other refusal.
     #[error("the API server refuses {what} ({code}): {message}")]
     Refused {

@@ -2,6 +2,7 @@
 //! time and fails with a [`KubernetesError`] that says what to do.
 
 mod apply;
+mod beside;
 mod container;
 mod context;
 mod delete;
@@ -16,7 +17,8 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use container::{Container, Cursor, Executed};
+pub use beside::{Beside, without_privileges};
+pub use container::{Container, Cursor, Executed, HOPELESS};
 pub use context::Context;
 pub use edit::Effect;
 pub use error::KubernetesError;

@@ -13,23 +13,13 @@ use super::objects::Objects;
 use super::workload::{SHOWN, TEMPLATE, WORKLOAD};
 use crate::call::{PodName, WorkloadName};
 use crate::istio::Topology;
-use crate::kubernetes::{Change, Container, Context, KubernetesError, Selection};
+use crate::kubernetes::{Change, Container, Context, HOPELESS, KubernetesError, Selection};
 use crate::mesh::MeshError;
 
 /// How long pods may take to come and go: a node pulls 100 MB of proxy for the first of them.
 const READY_WITHIN: Duration = Duration::from_secs(300);
 /// How often what a watch of pods does not tell is looked at: that none can be made.
 const LOOK_FOR_REFUSALS: Duration = Duration::from_secs(3);
-/// Why a container waits that will not start by waiting.
-const HOPELESS: [&str; 7] = [
-    "CrashLoopBackOff",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "ErrImageNeverPull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "RunContainerError",
-];
 
 /// A pod that runs.
 #[derive(Clone, Debug, PartialEq)]

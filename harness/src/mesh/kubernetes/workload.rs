@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::istio::policy::ListenerClass;
 use crate::istio::{Topology, Workload};
+use crate::kubernetes::without_privileges;
 
 /// The label by which everything of a run is known, and nothing else is touched.
 pub(super) const RUN: &str = "meshproof.dev/run";
@@ -138,13 +139,7 @@ impl Dressing<'_> {
             "image": self.agent,
             "args": arguments,
             "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}},
-            "securityContext": {
-                "allowPrivilegeEscalation": false,
-                "capabilities": {"drop": ["ALL"]},
-                "runAsUser": user,
-                "runAsNonRoot": true,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": without_privileges(user),
         });
         if !ports.is_empty() {
             container["ports"] = ports.into();
