@@ -98,7 +98,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "inspection",
-        &["call", "diagnose", "istio", "kubernetes", "snapshot"],
+        &[
+            "call",
+            "diagnose",
+            "envoy",
+            "istio",
+            "kubernetes",
+            "logs",
+            "outcome",
+            "probe",
+            "snapshot",
+        ],
     ),
     (
         "remediation",
@@ -185,7 +195,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "rehearsal",
         &[
-            "call", "diagnose", "istio", "mesh", "outcome", "probe", "scenario", "snapshot",
+            "call",
+            "diagnose",
+            "inspection",
+            "istio",
+            "mesh",
+            "outcome",
+            "probe",
+            "scenario",
+            "snapshot",
         ],
     ),
     ("recognition", &["logs", "mesh", "outcome", "probe", "scenario"]),

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use meshproof::call::{Call, Destination, Payload, WorkloadName};
 use meshproof::diagnose::{
-    Case, Cause, Confidence, Diagnosis, Observed, Probed, ProxySeen, Remedies, Shown, Subject, Verdict,
-    diagnose, steps,
+    Carried, Case, Cause, Confidence, Diagnosis, Observed, Probed, ProxySeen, Remedies, Shown, Subject,
+    Verdict, diagnose, steps,
 };
 use meshproof::outcome::{Outcome, OutcomeId};
 use meshproof::report::{diagnosis_json, diagnosis_text};
@@ -148,6 +148,7 @@ fn a_call_of_our_own_decides_what_sources_leave_open() {
         call: example.call(),
         agent: "an agent in payments/checkout-0".to_owned(),
         outcome: Outcome::of(OutcomeId::ConnectionReset),
+        carried: Carried::OpenedMeanwhile,
     };
     let decided = example.verdict(Observed {
         probe: Shown::Seen(probed),

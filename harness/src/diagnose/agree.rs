@@ -1,9 +1,9 @@
 //! What sources that do not know each other make of a call together.
 
-use super::Probed;
 use super::presumed::below_tls;
 use super::told::Reading;
 use super::verdict::Confidence;
+use super::{Carried, Probed};
 use crate::outcome::{Outcome, OutcomeId};
 
 /// How many candidates are told.
@@ -35,8 +35,8 @@ pub(super) struct Agreed {
 impl Sources<'_> {
     /// Weighs them. A call of our own counts most, then what both others say, then what nothing speaks against.
     pub(super) fn agree(self) -> Agreed {
-        if let Some(probed) = self.probed.filter(|it| it.outcome.id != OutcomeId::Unknown) {
-            return self.by_probe(&probed.outcome);
+        if let Some(agreed) = self.probed.and_then(|it| self.by_probe(it)) {
+            return agreed;
         }
         match self.reading {
             Some(reading) => self.by_reading(reading),
@@ -48,13 +48,32 @@ impl Sources<'_> {
         }
     }
 
-    fn by_probe(self, outcome: &Outcome) -> Agreed {
+    /// `None` where it leaves the decision to the others.
+    fn by_probe(self, probed: &Probed) -> Option<Agreed> {
+        let (outcome, expected) = (&probed.outcome, self.expected);
+        if probed.is_delivered() && probed.carried == Carried::OpenBefore {
+            // What was open before goes on being open: it speaks for nothing and against nothing.
+            return None;
+        }
+        if outcome.id == OutcomeId::Unknown {
+            let is_possible = outcome.candidates.contains(&expected.id);
+            return match (is_possible, probed.is_delivered()) {
+                (true, _) if self.reading.is_none_or(|it| it.allows(expected)) => {
+                    Some(sure(expected.clone(), Confidence::High))
+                }
+                // It is answered, and nobody else says that it would be.
+                (false, true) if expected.id != OutcomeId::Unknown => Some(undecided(
+                    [&[expected.id], outcome.candidates.as_slice()].concat(),
+                )),
+                _ => None,
+            };
+        }
         let is_read = self.reading.is_some_and(|it| it.allows(outcome));
         let confidence = match self.expected.agrees_with(outcome) || is_read {
             true => Confidence::High,
             false => Confidence::Medium,
         };
-        sure(outcome.clone(), confidence)
+        Some(sure(outcome.clone(), confidence))
     }
 
     fn by_reading(self, reading: &Reading) -> Agreed {

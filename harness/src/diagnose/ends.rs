@@ -15,7 +15,7 @@ pub(super) fn answering(topology: &Topology, call: &Call) -> Vec<(PodName, u16)>
 }
 
 /// The workloads of those pods, each once.
-pub(super) fn servers(topology: &Topology, call: &Call) -> Vec<WorkloadName> {
+pub(crate) fn servers(topology: &Topology, call: &Call) -> Vec<WorkloadName> {
     let mut found: Vec<WorkloadName> = Vec::new();
     for (pod, _) in answering(topology, call) {
         if !found.contains(&pod.workload) {

@@ -31,7 +31,7 @@ use crate::audit::{self, AuditError};
 use crate::call::Call;
 use crate::istio::Topology;
 use crate::logs::{Patterns, PatternsError};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, OutcomeId};
 use crate::snapshot::{Mixed, Snapshot};
 use checks::View;
 use court::Court;
@@ -41,6 +41,7 @@ use told::Told;
 pub use cause::Cause;
 pub use check::{Category, Check, Status, Step};
 pub use checks::steps;
+pub(crate) use ends::servers;
 pub use observed::{Limited, Observed, ProxyConfig, ProxySeen, Secrets, Shown, UnreadableDump};
 pub use remedy::{Edit, Entry, Proof, Remedies, RemediesError, Remedy, Safe};
 pub use subject::Subject;
@@ -70,9 +71,30 @@ pub struct Probed {
     pub agent: String,
     /// What became of it, classified from evidence.
     pub outcome: Outcome,
+    /// Over which connection between the sidecars.
+    pub carried: Carried,
+}
+
+/// Which connection carried a call: what is open already shows nothing of new handshakes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Carried {
+    /// One was opened while it was made.
+    OpenedMeanwhile,
+    /// One that was open before.
+    OpenBefore,
+    /// Nothing tells.
+    Unknown,
 }
 
 impl Probed {
+    /// Whether it was delivered, over whatever.
+    fn is_delivered(&self) -> bool {
+        let outcome = &self.outcome;
+        let is_delivered = |it: &OutcomeId| it.is_delivered();
+        outcome.id.is_delivered()
+            || (!outcome.candidates.is_empty() && outcome.candidates.iter().all(is_delivered))
+    }
+
     fn is_of(&self, call: &Call) -> bool {
         self.call.from == call.from && self.call.to == call.to && self.call.kind == call.kind
     }

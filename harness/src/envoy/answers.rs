@@ -51,6 +51,25 @@ pub(crate) fn certificates(text: &str) -> serde_json::Result<Vec<CertificateInUs
     Ok(found)
 }
 
+/// How many connections were ever opened by each cluster, as `/clusters?format=json` shows its endpoints.
+pub(crate) fn connections(text: &str) -> serde_json::Result<BTreeMap<String, u64>> {
+    let all: Value = serde_json::from_str(text)?;
+    let each = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut found = BTreeMap::new();
+    for cluster in each(&all["cluster_statuses"]) {
+        let Some(name) = cluster["name"].as_str() else {
+            continue;
+        };
+        let stats = each(&cluster["host_statuses"]).into_iter();
+        let opened = stats
+            .flat_map(|host| each(&host["stats"]))
+            .filter(|it| it["name"] == "cx_total")
+            .filter_map(|it| it["value"].as_str()?.parse::<u64>().ok());
+        found.insert(name.to_owned(), opened.sum());
+    }
+    Ok(found)
+}
+
 /// The Envoy release of `/server_info`: `<commit>/1.36.4/Clean/RELEASE/BoringSSL`.
 pub(crate) fn release(text: &str) -> Option<Version> {
     let info: Value = serde_json::from_str(text).ok()?;
@@ -115,6 +134,21 @@ impl CertificateDetails {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_that_never_opened_a_connection_has_opened_none() {
+        // As Envoy 1.36.4 prints it: values of zero are left out.
+        let text = r#"{"cluster_statuses": [
+            {"name": "up", "host_statuses": [
+                {"stats": [{"name": "cx_connect_fail"}, {"value": "2", "name": "cx_total"}, {"value": "7", "name": "rq_total"}]},
+                {"stats": [{"value": "1", "name": "cx_total"}, {"type": "GAUGE", "name": "cx_active"}]}]},
+            {"name": "unused", "host_statuses": [{"stats": [{"name": "cx_total"}]}]}]}"#;
+        let opened = connections(text).unwrap();
+        assert_eq!(
+            opened,
+            BTreeMap::from([("up".to_owned(), 3), ("unused".to_owned(), 0)])
+        );
+    }
 
     #[test]
     fn a_statistic_is_read_whatever_colons_its_name_has() {

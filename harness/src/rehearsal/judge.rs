@@ -46,6 +46,23 @@ pub struct Judged {
     pub broken: Vec<String>,
     /// From the question to the verdict, seconds.
     pub seconds: f64,
+    /// What an agent's call became by itself; absent where none was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probed: Option<Outcome>,
+}
+
+impl Judged {
+    /// Whether what the agent's call became cannot be what happened.
+    pub(super) fn is_contradicted(&self) -> bool {
+        let Some(probed) = &self.probed else { return false };
+        let possible = |of: &Outcome| match of.id {
+            OutcomeId::Unknown => of.candidates.clone(),
+            id => vec![id],
+        };
+        let (ours, theirs) = (possible(probed), possible(&self.observed));
+        // One that names nothing excludes nothing.
+        !ours.is_empty() && !theirs.is_empty() && !ours.iter().any(|it| theirs.contains(it))
+    }
 }
 
 /// What is different from when a scenario began.
@@ -149,6 +166,7 @@ impl Diagnosed {
             observed: self.observed,
             blamed,
             seconds: self.seconds,
+            probed: self.probed,
         }
     }
 }

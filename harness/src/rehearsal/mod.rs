@@ -13,18 +13,30 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::call::{Call, Connections, PodName};
+use crate::call::{Call, CallKind, Connections, PodName};
 use crate::diagnose::{
-    Case, DiagnoseError, Diagnosis, Observed, ProxyConfig, ProxySeen, Shown, Subject, diagnose,
+    Carried, Case, DiagnoseError, Diagnosis, Observed, Probed, ProxyConfig, ProxySeen, Shown, Subject,
+    diagnose,
 };
+use crate::inspection::{Logged, Witnessed, beneath, is_open_beneath, narrowed, witnesses};
 use crate::mesh::{Desired, Mesh, MeshError, ProxyLogs, Settings, Tier};
 use crate::outcome::Outcome;
 use crate::probe::classify;
+use crate::probe::evidence::Caller;
 use crate::scenario::{Options, PlannedPhase, RunError, Scenario, plan, runnable};
 use crate::snapshot::Mixed;
 
 pub use judge::{Judged, Scored};
-pub use table::{Rehearsed, Table};
+pub use table::{Probes, Rehearsed, Table};
+
+/// Whether a diagnosis has a call made by an agent to rest on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Probing {
+    /// As where none may be made.
+    Never,
+    /// The call itself, as its caller sees it, and its lines in the logs.
+    Always,
+}
 
 /// Why a scenario could not be rehearsed.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +66,9 @@ pub struct Diagnosed {
     pub diagnosis: Diagnosis,
     /// What was different from when the scenario began.
     broken: judge::Broken,
-    /// How long it took from the question to the verdict, seconds: asking the proxies, and thinking.
+    /// What an agent's call became by itself; absent where none was made.
+    pub probed: Option<Outcome>,
+    /// How long it took from the question to the verdict, seconds: asking the proxies, and thinking; without an agent's call.
     pub seconds: f64,
 }
 
@@ -64,14 +78,18 @@ pub struct Diagnosed {
 ///
 /// # Errors
 /// When the scenario cannot be run to its end, or the built-in data of diagnosis cannot be read.
-pub async fn rehearse(scenario: &Scenario, settings: &Settings) -> Result<Rehearsed, RehearsalError> {
+pub async fn rehearse(
+    scenario: &Scenario,
+    settings: &Settings,
+    probing: Probing,
+) -> Result<Rehearsed, RehearsalError> {
     let options = Options::on(Tier::Local);
     if let Err(reason) = runnable(scenario, options.tier) {
         return Ok(Rehearsed::not_run(scenario.name(), reason));
     }
     let mut mesh = options.tier.open(settings)?;
     let mut judged = Vec::new();
-    let diagnosed = all(&mut *mesh, plan(scenario, &options)?, |it| {
+    let diagnosed = all(&mut *mesh, plan(scenario, &options)?, probing, |it| {
         judged.push(it.judge())
     })
     .await;
@@ -89,6 +107,7 @@ pub async fn first_failure(
     scenario: &Scenario,
     phase: Option<&str>,
     settings: &Settings,
+    probing: Probing,
 ) -> Result<Option<Diagnosed>, RehearsalError> {
     let options = Options::on(Tier::Local);
     let mut mesh = options.tier.open(settings)?;
@@ -105,7 +124,7 @@ pub async fn first_failure(
         };
         let is_asked = phase.is_none_or(|it| it == name);
         let mut keep = keep;
-        let run = all(&mut *mesh, vec![planned], |it| {
+        let run = all(&mut *mesh, vec![planned], probing, |it| {
             if is_asked {
                 keep(it);
             }
@@ -125,6 +144,7 @@ pub async fn first_failure(
 async fn all(
     mesh: &mut dyn Mesh,
     phases: Vec<PlannedPhase>,
+    probing: Probing,
     mut take: impl FnMut(Diagnosed),
 ) -> Result<(), RehearsalError> {
     let mut before: Option<Desired> = None;
@@ -134,25 +154,68 @@ async fn all(
         let start = before.get_or_insert_with(|| desired.clone());
         for planned in planned.calls {
             let call = planned.expected.call;
-            let observed = classify(&mesh.call(&call).await?);
+            let evidence = mesh.call(&call).await?;
+            let observed = classify(&evidence);
             let logs = mesh.logs_of_call();
             let is_hidden = desired.connections != Connections::Fresh && observed.id.is_delivered();
             if is_hidden {
                 continue;
             }
-            let asked = Instant::now();
-            let seen = seen(mesh, &desired, logs).await?;
+            let mut asked = Instant::now();
+            let mut seen = seen(mesh, &desired, logs).await?;
+            if probing == Probing::Always {
+                // A call that times out takes as long as it waits.
+                let waiting = Instant::now();
+                seen.probe = probed(mesh, &desired, &call, &evidence.caller, &seen).await?;
+                asked += waiting.elapsed();
+            }
+            let probed = seen.probe.seen().map(|it| it.outcome.clone());
             let diagnosis = diagnose(case(&desired, seen, &call))?;
             take(Diagnosed {
                 phase: name.clone(),
                 observed,
                 diagnosis,
+                probed,
                 broken: judge::Broken::since(start, &desired),
                 seconds: asked.elapsed().as_secs_f64(),
             });
         }
     }
     Ok(())
+}
+
+/// What the call becomes by what an agent beside the caller sees, and by what the proxies show in a cluster.
+async fn probed(
+    mesh: &mut dyn Mesh,
+    desired: &Desired,
+    call: &Call,
+    caller: &Caller,
+    seen: &Observed,
+) -> Result<Shown<Probed>, MeshError> {
+    if call.kind != CallKind::App {
+        let why = "an agent makes the calls of applications only";
+        return Ok(Shown::Missing(why.to_owned()));
+    }
+    let topology = &desired.topology;
+    let witnessed = Witnessed {
+        call,
+        caller,
+        logged: Logged::Alone,
+        servers: &witnesses(topology, call),
+        has_sidecar: topology.has_sidecar(&call.from),
+        observed: seen,
+    };
+    let mut outcome = witnessed.outcome();
+    if is_open_beneath(&outcome) {
+        let beneath = mesh.call(&beneath(call)).await?;
+        outcome = narrowed(outcome, &classify(&beneath));
+    }
+    Ok(Shown::Seen(Probed {
+        call: call.clone(),
+        agent: "an agent beside the caller".to_owned(),
+        outcome,
+        carried: Carried::OpenedMeanwhile,
+    }))
 }
 
 /// What a cluster would show, and nothing else of what is known here.

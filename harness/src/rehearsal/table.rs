@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::judge::{Judged, Scored};
 use crate::diagnose::Confidence;
+use crate::outcome::OutcomeId;
 
 /// The share of scenarios that must be diagnosed rightly.
 const RIGHT: f64 = 0.9;
@@ -30,9 +31,38 @@ pub struct Rehearsed {
     /// The diagnoses that are not right.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub amiss: Vec<Judged>,
+    /// What came of calls made by an agent.
+    #[serde(skip_serializing_if = "Probes::is_none")]
+    pub probes: Probes,
     /// Why it was not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_run: Option<String>,
+}
+
+/// Calls made by an agent, counted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Probes {
+    /// How many were made.
+    pub made: usize,
+    /// How many named by themselves what happened.
+    pub decided: usize,
+    /// How many said what cannot have happened.
+    pub contradicted: usize,
+}
+
+impl Probes {
+    fn of(judged: &[Judged]) -> Self {
+        let made = judged.iter().filter_map(|it| it.probed.as_ref());
+        Self {
+            made: made.clone().count(),
+            decided: made.filter(|it| it.id != OutcomeId::Unknown).count(),
+            contradicted: judged.iter().filter(|it| it.is_contradicted()).count(),
+        }
+    }
+
+    const fn is_none(&self) -> bool {
+        self.made == 0
+    }
 }
 
 impl Rehearsed {
@@ -50,9 +80,10 @@ impl Rehearsed {
             calls: judged.len(),
             failing: judged.iter().filter(|it| !it.observed.id.is_delivered()).count(),
             seconds: judged.iter().map(|it| it.seconds).fold(0.0, f64::max),
+            probes: Probes::of(&judged),
             amiss: judged
                 .into_iter()
-                .filter(|it| it.scored != Scored::Right)
+                .filter(|it| it.scored != Scored::Right || it.is_contradicted())
                 .collect(),
             not_run: None,
         }
@@ -85,19 +116,35 @@ impl Table {
             .count()
     }
 
+    /// What came of calls made by an agent.
+    #[must_use]
+    pub fn probes(&self) -> Probes {
+        let each = self.scenarios.iter().map(|it| it.probes);
+        each.fold(Probes::default(), |sum, it| Probes {
+            made: sum.made + it.made,
+            decided: sum.decided + it.decided,
+            contradicted: sum.contradicted + it.contradicted,
+        })
+    }
+
     /// The longest a diagnosis took, seconds.
     #[must_use]
     pub fn slowest(&self) -> f64 {
         self.scenarios.iter().map(|it| it.seconds).fold(0.0, f64::max)
     }
 
-    /// Whether nine in ten are right, none is wrong and sure of it, and none took longer than three seconds.
+    /// Whether nine in ten are right, none is wrong and sure of it, none took longer than three seconds, and no agent's call
+    /// said what cannot have happened.
     #[must_use]
     pub fn meets_the_measure(&self) -> bool {
         let run = self.scenarios.iter().filter(|it| it.scored.is_some()).count();
         #[expect(clippy::cast_precision_loss, reason = "there are some sixty scenarios")]
         let share = self.count(Scored::Right) as f64 / run.max(1) as f64;
-        run > 0 && share >= RIGHT && self.confidently_wrong() == 0 && self.slowest() < SECONDS
+        run > 0
+            && share >= RIGHT
+            && self.confidently_wrong() == 0
+            && self.slowest() < SECONDS
+            && self.probes().contradicted == 0
     }
 
     /// The table for people, without a newline at its end.
@@ -136,6 +183,9 @@ impl Table {
                     listed(&call.broken),
                     listed(&call.blamed)
                 );
+                if let Some(probed) = &call.probed {
+                    let _ = writeln!(text, "             a call by an agent became {probed}");
+                }
             }
         }
         let _ = write!(
@@ -147,6 +197,14 @@ impl Table {
             self.count(Scored::Undecided),
             self.slowest() * 1000.0
         );
+        let probes = self.probes();
+        if probes.made > 0 {
+            let _ = write!(
+                text,
+                "\n{} calls by an agent: {} named what happened by themselves, {} said what cannot have happened",
+                probes.made, probes.decided, probes.contradicted
+            );
+        }
         text
     }
 }

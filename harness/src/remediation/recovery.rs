@@ -29,6 +29,8 @@ pub struct Recovery<'a> {
     pub window: Duration,
     /// How long is looked for it.
     pub within: Duration,
+    /// The image of an agent that makes the call, before it counts; absent: what is logged of others' calls must do.
+    pub agent: Option<&'a str>,
 }
 
 /// What was seen last.
@@ -50,14 +52,17 @@ impl Recovery<'_> {
         loop {
             let since = Timestamp::now();
             tokio::time::sleep(self.window).await;
-            let watched = self.look(since).await?;
+            let mut watched = self.look(since, None).await?;
+            if let (true, Some(agent)) = (watched.recovered, self.agent) {
+                watched = self.look(since, Some(agent)).await?;
+            }
             if watched.recovered || started.elapsed() + self.window > self.within {
                 return Ok(watched);
             }
         }
     }
 
-    async fn look(&self, since: Timestamp) -> Result<Watched, RemediationError> {
+    async fn look(&self, since: Timestamp, agent: Option<&str>) -> Result<Watched, RemediationError> {
         let (snapshot, mixed) = inspection::objects(self.context, self.scope, self.release).await?;
         let subject = Subject::Call(Box::new(self.call.clone()));
         let inspection = Inspection {
@@ -66,7 +71,22 @@ impl Recovery<'_> {
             control_plane: &self.scope.control_plane,
             since: Some(since),
         };
-        let observed = inspection.observe(&subject).await;
+        let observed = match agent {
+            Some(agent) => inspection.observe_and_probe(&subject, agent).await,
+            None => inspection.observe(&subject).await,
+        };
+        // That it could not be made is no sign that the call goes through.
+        let unmade = agent.and_then(|_| observed.probe.missing().map(str::to_owned));
+        let probed = observed
+            .probe
+            .seen()
+            .map(|it| format!("; {} made it: {}", it.agent, it.outcome));
+        if let Some(why) = unmade {
+            return Ok(Watched {
+                recovered: false,
+                seen: format!("the call could not be made: {why}"),
+            });
+        }
         let diagnosis = diagnose(Case {
             snapshot,
             mixed,
@@ -94,6 +114,9 @@ impl Recovery<'_> {
                 verdict.confidence
             ),
         };
-        Ok(Watched { recovered, seen })
+        Ok(Watched {
+            recovered,
+            seen: seen + &probed.unwrap_or_default(),
+        })
     }
 }

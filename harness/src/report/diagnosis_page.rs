@@ -19,8 +19,10 @@ $ cargo xtask diagnose --bundle mesh.bundle --from checkout --to payment:8080   
 $ cargo xtask diagnose --bundle mesh.bundle -n payments                         # every call of a namespace
 $ cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080   # of a cluster, its proxies asked
 $ cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080 --apply   # and its remedy, if a safe one
+$ cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080 --probe --agent R/meshproof-agent:1   # made again
 $ cargo xtask diagnose --scenario expired-ca                                    # an incident to practise on
 $ cargo xtask diagnose --self-test                                              # how often it is right
+$ cargo xtask diagnose --self-test --probe                                      # and with an agent's calls
 ```
 
 It exits with 0 if nothing fails, 1 if something does, 2 for bad usage, 3 for an input that cannot be read. `--output json`
@@ -28,7 +30,22 @@ changes nothing about that.
 
 Of a cluster, objects are listed (`manifests/rbac/preflight.yaml`), and the sidecars of those who take part are asked for their
 configuration dump, by `pilot-agent` in their own container, and for their logs (`manifests/rbac/diagnose.yaml`). What may not
-be read says so at its step, and the others go on. Nothing is written to a cluster without `--apply`.
+be read says so at its step, and the others go on. Nothing is written to a cluster without `--probe` or `--apply`.
+
+## What `--probe` does
+
+It makes the call, once: an agent (`--agent IMAGE`; `manifests/agent/Containerfile` builds it) is added to a pod of the caller
+as an ephemeral container, in the pod's own network and without privileges, asks for a path that no application has
+(`GET /meshproof/…`, one request, with an `x-request-id` of its own), and ends. Ephemeral containers cannot be taken away: it
+stays listed in the pod until the pod is gone. The call is known by that id in the logs of both sidecars, and where a server's
+log has no request by its connection; what became of it is classified from that and from what the agent saw, by the rules of
+every tier. Any answer of the application's own, a 404 above all, says that it was reached. Istio's own log formats do not say
+over what: `mtls`, `tls` or `plaintext` then stays open, and prediction says which.
+
+If the sidecar opened no connection meanwhile (`/clusters`), the call went over one that was open before, and the step says
+that it tells nothing of new handshakes. Where the logs leave open whether TCP came up, a second agent calls past the sidecar,
+as its user. Lines come late, for proxies write them out every ten seconds. With `--apply` the call is made again before it
+counts as recovered. `manifests/rbac/probe.yaml` grants what that takes; only HTTP requests to Services are made.
 
 ## What `--apply` does
 
@@ -48,7 +65,7 @@ The exit code is 0 if the call goes through again, and 1 if not. `manifests/rbac
 
 Three sources that do not know each other decide together. Prediction follows the call through the objects and the
 certificates that the proxies of both ends really hold. The logs of both ends tell what they saw of it. Where there is
-an agent in the mesh, it makes the call. What is responsible is found by trying: each single thing that could be different
+an agent in the mesh (`--probe`), it makes the call. What is responsible is found by trying: each single thing that could be different
 is made different in a copy, and the call predicted anew; whatever lets it through is responsible. Where nothing helps
 alone, the verdict names what only helps together.
 
@@ -68,8 +85,9 @@ diagnosis done within three seconds.
 
 What neither configuration nor logs tell apart stays open. Of a call to `black-hole`, where nothing answers, and to
 `silent-port`, where TCP is accepted and TLS is not, Envoy logs the same line, field by field; both have one cause, and one
-object is blamed. A refused call that no proxy carries (`refused-port`, raw) leaves no line at all: it is diagnosed as if it
-were delivered, with medium confidence. A call made by an agent beside the caller would tell both.
+object is blamed. With `--probe` the agent tells them apart, and each diagnosed call is held against what happened: by itself
+the agent's call names it, or leaves it open, and must never say what cannot have been. A refused call that no proxy carries (`refused-port`, raw) leaves no line at all: it is diagnosed as if it
+were delivered, with medium confidence.
 ";
 
 /// Why there is no page.

@@ -32,11 +32,13 @@ pub(super) struct Patient<'a> {
 }
 
 /// How it is done.
-pub(super) struct Manner {
+pub(super) struct Manner<'a> {
     /// Nobody is asked.
     pub(super) yes: bool,
     /// How long no failure may be logged.
     pub(super) window: Duration,
+    /// The image of an agent that makes the call again, where one may.
+    pub(super) agent: Option<&'a str>,
 }
 
 /// What came of it.
@@ -100,7 +102,7 @@ impl Report {
 pub(super) fn apply(
     diagnosis: &Diagnosis,
     patient: &Patient<'_>,
-    manner: &Manner,
+    manner: &Manner<'_>,
     interruptible: &Interruptible,
 ) -> anyhow::Result<Report> {
     let verdict = diagnosis.verdicts.first();
@@ -188,7 +190,7 @@ async fn plan(patient: &Patient<'_>, remedy: &Remedy) -> Result<Plan, Remediatio
     Ok(plan)
 }
 
-fn recovery<'a>(patient: &Patient<'a>, manner: &Manner) -> Recovery<'a> {
+fn recovery<'a>(patient: &Patient<'a>, manner: &Manner<'a>) -> Recovery<'a> {
     Recovery {
         context: patient.context,
         scope: patient.scope,
@@ -196,6 +198,7 @@ fn recovery<'a>(patient: &Patient<'a>, manner: &Manner) -> Recovery<'a> {
         call: patient.call,
         window: manner.window,
         within: manner.window * WINDOWS,
+        agent: manner.agent,
     }
 }
 

@@ -16,7 +16,7 @@ use meshproof::istio::{Topology, address};
 use meshproof::kubernetes::Context;
 use meshproof::mesh::{Settings, Tier};
 use meshproof::reference::resolve_workload;
-use meshproof::rehearsal::first_failure;
+use meshproof::rehearsal::{Probing, first_failure};
 use meshproof::report::{diagnosis_json, diagnosis_text};
 use meshproof::scenario::{Catalogue, runnable};
 use meshproof::snapshot::{Mixed, Scope, Snapshot};
@@ -39,6 +39,7 @@ Examples:
   cargo xtask diagnose --bundle mesh.bundle -n payments                         every call from and to a namespace
   cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080   the same of a cluster, its proxies asked
   cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080 --apply   and do the remedy, if it is a safe one
+  cargo xtask diagnose --context prod --from shop/web --to payment.payments:8080 --probe --agent R/meshproof-agent:1   and the call made
   cargo xtask diagnose --scenario expired-ca                                    an incident to practise on: its cause is hidden
   cargo xtask diagnose --self-test                                              diagnose the whole catalogue, and score it
 
@@ -99,6 +100,16 @@ pub(crate) struct Diagnose {
     #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "from")]
     namespace: Option<String>,
 
+    /// Also make the call (an HTTP request), and say what becomes of it by what an agent beside the caller sees and the logs of
+    /// both ends tell. In a cluster the agent is an ephemeral container of one of the caller's pods: it ends by itself, and
+    /// stays listed in the pod until that is gone (manifests/rbac/probe.yaml)
+    #[arg(long, conflicts_with_all = ["bundle", "file", "namespace"])]
+    probe: bool,
+
+    /// The image of the agent, as nodes pull it (manifests/agent/Containerfile)
+    #[arg(long, value_name = "IMAGE", requires = "context", requires = "probe")]
+    agent: Option<String>,
+
     /// Do the remedy, if it is marked safe (manifests/remedies.yaml): show what would change, ask, apply it, watch whether the
     /// call goes through again, and undo it if not (manifests/rbac/remedy.yaml)
     #[arg(long, requires = "context", requires = "from")]
@@ -142,9 +153,10 @@ enum Spoken {
 impl Diagnose {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         if let Some(names) = &self.self_test {
-            return self_test::run(names, self.output == Output::Json);
+            return self_test::run(names, self.probing(), self.output == Output::Json);
         }
         if let Some(name) = &self.context {
+            self.can_probe()?;
             return self.of_context(name);
         }
         let diagnosis = match &self.scenario {
@@ -159,6 +171,31 @@ impl Diagnose {
             Output::Json => outln!("{}", diagnosis_json(&diagnosis)?),
         }
         Ok(exit(&diagnosis))
+    }
+
+    /// In a cluster a probe is one call, by an agent of which somebody must say where its image is.
+    fn can_probe(&self) -> anyhow::Result<()> {
+        let missing = match (self.probe, &self.from, &self.agent) {
+            (true, None, _) => "--probe makes one call: name it with --from and --to",
+            (true, _, None) => {
+                "--probe needs --agent IMAGE: the agent, in a registry that the cluster's nodes pull from; \
+                 manifests/agent/Containerfile builds it"
+            }
+            _ => return Ok(()),
+        };
+        Err(BadInput(missing.to_owned()).into())
+    }
+
+    /// The image of the agent that makes the call in a cluster, if one shall.
+    fn agent(&self) -> Option<&str> {
+        self.agent.as_deref().filter(|_| self.probe)
+    }
+
+    const fn probing(&self) -> Probing {
+        match self.probe {
+            true => Probing::Always,
+            false => Probing::Never,
+        }
     }
 
     /// The first call of the scenario that fails. `None`: interrupted.
@@ -185,7 +222,7 @@ impl Diagnose {
             access_logs: AccessLogs::OursAndIstio(Visibility::embedded()?),
             ..Settings::default()
         };
-        let work = first_failure(scenario, self.phase.as_deref(), &settings);
+        let work = first_failure(scenario, self.phase.as_deref(), &settings, self.probing());
         let Some(found) = Interruptible::new()?.run(work)? else {
             return Ok(None);
         };
@@ -222,6 +259,7 @@ impl Diagnose {
                 let manner = apply::Manner {
                     yes: self.yes,
                     window: Duration::from_secs(self.watch),
+                    agent: self.agent(),
                 };
                 Some(apply::apply(&diagnosis, &patient, &manner, &interruptible)?)
             }
@@ -263,7 +301,10 @@ impl Diagnose {
             control_plane: &self.istio_namespace,
             since: None,
         };
-        let observed = inspection.observe(&subject).await;
+        let observed = match self.agent() {
+            Some(agent) => inspection.observe_and_probe(&subject, agent).await,
+            None => inspection.observe(&subject).await,
+        };
         let case = case(snapshot, mixed, observed, subject);
         Ok((context, case))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use meshproof::mesh::Settings;
-use meshproof::rehearsal::{Table, rehearse};
+use meshproof::rehearsal::{Probing, Table, rehearse};
 use meshproof::visibility::{AccessLogs, Visibility};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use crate::scenario::chosen;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Rehearses the scenarios of these names, all where there are none, and prints how good the diagnoses were.
-pub(super) fn run(names: &[String], json: bool) -> anyhow::Result<Exit> {
+pub(super) fn run(names: &[String], probing: Probing, json: bool) -> anyhow::Result<Exit> {
     let settings = Settings {
         access_logs: AccessLogs::OursAndIstio(Visibility::embedded()?),
         ..Settings::default()
@@ -28,7 +28,7 @@ pub(super) fn run(names: &[String], json: bool) -> anyhow::Result<Exit> {
     for scenario in &scenarios {
         let name = scenario.name();
         // The clock is the runtime's: it is asked for inside of it.
-        let work = async { tokio::time::timeout(LIMIT, rehearse(scenario, &settings)).await };
+        let work = async { tokio::time::timeout(LIMIT, rehearse(scenario, &settings, probing)).await };
         let Some(done) = interruptible.run(work)? else {
             return Ok(Exit::Interrupted);
         };
@@ -39,7 +39,7 @@ pub(super) fn run(names: &[String], json: bool) -> anyhow::Result<Exit> {
         true => outln!(
             "{}",
             json!({"measureMet": table.meets_the_measure(), "slowestSeconds": table.slowest(),
-                   "confidentlyWrong": table.confidently_wrong(), "scenarios": table.scenarios})
+                   "confidentlyWrong": table.confidently_wrong(), "probes": table.probes(), "scenarios": table.scenarios})
         ),
         false => outln!("{}", table.text()),
     }

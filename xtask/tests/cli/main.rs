@@ -12,6 +12,7 @@ mod in_cluster;
 mod logs;
 mod machine;
 mod preflight;
+mod probe;
 mod remedy;
 mod session;
 mod standalone;

@@ -1,6 +1,7 @@
 //! A call of our own.
 
 use super::View;
+use crate::diagnose::Carried;
 use crate::diagnose::check::{Category, Check, Status, Step};
 use crate::outcome::OutcomeId;
 
@@ -25,12 +26,24 @@ pub(super) fn call(step: &'static Step, view: &View<'_>) -> Check {
         }
         Some(probed) => {
             check.look_at(probed.agent.clone());
+            let is_delivered = probed.is_delivered();
             let status = match probed.outcome.id {
-                id if id.is_delivered() => Status::Ok,
+                _ if is_delivered && probed.carried == Carried::OpenBefore => Status::CannotTell,
+                _ if is_delivered => Status::Ok,
                 OutcomeId::Unknown => Status::CannotTell,
                 _ => Status::Bad,
             };
-            check.tell(status, format!("{} became {}", probed.call, probed.outcome));
+            let became = match is_delivered && probed.outcome.id == OutcomeId::Unknown {
+                true => format!("was answered by the application: {}", probed.outcome),
+                false => format!("became {}", probed.outcome),
+            };
+            let over = match probed.carried {
+                Carried::OpenedMeanwhile | Carried::Unknown => "",
+                Carried::OpenBefore => {
+                    "; over a connection that was open before, which tells nothing of new handshakes"
+                }
+            };
+            check.tell(status, format!("{} {became}{over}", probed.call));
             check
         }
     }

@@ -70,7 +70,7 @@ impl<T> Default for Shown<T> {
 
 impl Observed {
     /// The proxies of a workload's pods.
-    pub(super) fn of<'a>(
+    pub(crate) fn of<'a>(
         &'a self,
         workload: &'a WorkloadName,
     ) -> impl Iterator<Item = (&'a PodName, &'a ProxySeen)> {

@@ -1,6 +1,10 @@
 //! What a live cluster shows of its proxies, asked for over the API server: configuration dumps by a program in their
 //! containers, and their logs. Whatever may not be read, or is not there any more, says why.
 
+mod beneath;
+mod probe;
+mod witnessed;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,18 +13,21 @@ use jiff::Timestamp;
 use semver::Version;
 use tokio::sync::mpsc::channel;
 
-use crate::call::PodName;
+use crate::call::{PodName, WorkloadName};
 use crate::diagnose::{Observed, ProxyConfig, ProxySeen, Shown, Subject};
 use crate::istio::{Topology, workload_of};
 use crate::kubernetes::{Container, Containers, Context, KubernetesError, LogLine};
 use crate::snapshot::{Mixed, Object, Scope, Snapshot};
 
+pub use beneath::{beneath, is_open_beneath, narrowed};
+pub use witnessed::{Logged, Witnessed, witnesses};
+
 /// The container of a sidecar, and istiod's.
 const PROXY: &str = "istio-proxy";
 const ISTIOD: &str = "discovery";
-/// How the agent in a sidecar is asked for the configuration dump of its Envoy (istioctl/pkg/kubeclient@1.30.3).
-const DUMP: [&str; 4] = ["pilot-agent", "request", "GET", "config_dump"];
-/// How long a dump may take.
+/// How the agent in a sidecar is asked for what its Envoy's admin interface shows (istioctl/pkg/kubeclient@1.30.3).
+const ADMIN: [&str; 3] = ["pilot-agent", "request", "GET"];
+/// How long an answer may take.
 const WITHIN: Duration = Duration::from_secs(15);
 /// How many pods are asked; the verdict on a call needs few, and of a namespace each workload's first.
 const PODS: usize = 200;
@@ -68,6 +75,16 @@ struct Pod {
     own_name: String,
 }
 
+impl Pod {
+    fn container(&self, name: &str) -> Container {
+        Container {
+            namespace: self.namespace.clone(),
+            pod: self.own_name.clone(),
+            name: name.to_owned(),
+        }
+    }
+}
+
 impl Inspection<'_> {
     /// Asks the proxies of those who take part, and istiod. Nothing of it is an error: what cannot be seen says so.
     pub async fn observe(&self, subject: &Subject) -> Observed {
@@ -102,13 +119,16 @@ impl Inspection<'_> {
                 Ok(logs) => Shown::Seen(logs),
                 Err(error) => Shown::Missing(error.to_string()),
             },
-            probe: Shown::Missing("no agent is beside the caller".to_owned()),
+            probe: Shown::Missing("nobody asked for one (--probe)".to_owned()),
         }
     }
 
     /// The pods with a sidecar of those who take part, each workload's in the order of their names.
     fn pods(&self, topology: &Topology, subject: &Subject) -> Vec<Pod> {
-        let asked = subject.workloads(topology);
+        self.pods_of(topology, &subject.workloads(topology))
+    }
+
+    fn pods_of(&self, topology: &Topology, asked: &[WorkloadName]) -> Vec<Pod> {
         let mut counts = BTreeMap::new();
         let mut found = Vec::new();
         for (object, stored) in self.snapshot.objects() {
@@ -136,22 +156,33 @@ impl Inspection<'_> {
         if index >= PODS {
             return Shown::Missing(format!("only the first {PODS} pods are asked"));
         }
-        let container = Container {
-            namespace: pod.namespace.clone(),
-            pod: pod.own_name.clone(),
-            name: PROXY.to_owned(),
+        let dump = match self.admin(pod, "config_dump").await {
+            Ok(dump) => dump,
+            Err(why) => return Shown::Missing(why),
         };
-        let ran = match self.context.exec(&container, &DUMP, None, WITHIN).await {
-            Ok(ran) => ran,
-            Err(error) => return Shown::Missing(error.to_string()),
-        };
-        if let Some(failure) = ran.failure {
-            let said = ran.errors.lines().last().unwrap_or_default().to_owned();
-            return Shown::Missing(format!("its agent has no configuration dump: {failure} {said}"));
-        }
-        match ProxyConfig::read(&ran.output) {
+        match ProxyConfig::read(&dump) {
             Ok(config) => Shown::Seen(Box::new(config)),
             Err(error) => Shown::Missing(error.to_string()),
+        }
+    }
+
+    /// What a sidecar's admin interface answers; why not.
+    async fn admin(&self, pod: &Pod, path: &str) -> Result<String, String> {
+        let command = [ADMIN.as_slice(), &[path]].concat();
+        let ran = self
+            .context
+            .exec(&pod.container(PROXY), &command, None, WITHIN)
+            .await
+            .map_err(|error| error.to_string())?;
+        match ran.failure {
+            None => Ok(ran.output),
+            Some(failure) => {
+                let said = ran.errors.lines().last().unwrap_or_default();
+                Err(format!(
+                    "its agent has no {}: {failure} {said}",
+                    path.replace('_', " ")
+                ))
+            }
         }
     }
 
