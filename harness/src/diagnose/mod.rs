@@ -88,7 +88,8 @@ pub enum Carried {
 
 impl Probed {
     /// Whether it was delivered, over whatever.
-    fn is_delivered(&self) -> bool {
+    #[must_use]
+    pub fn is_delivered(&self) -> bool {
         let outcome = &self.outcome;
         let is_delivered = |it: &OutcomeId| it.is_delivered();
         outcome.id.is_delivered()

@@ -178,10 +178,9 @@ impl Inspection<'_> {
             None => Ok(ran.output),
             Some(failure) => {
                 let said = ran.errors.lines().last().unwrap_or_default();
-                Err(format!(
-                    "its agent has no {}: {failure} {said}",
-                    path.replace('_', " ")
-                ))
+                Err(format!("its agent shows no {path}: {failure} {said}")
+                    .trim_end()
+                    .to_owned())
             }
         }
     }

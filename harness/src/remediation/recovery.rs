@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::RemediationError;
 use crate::call::Call;
-use crate::diagnose::{Case, Subject, diagnose};
+use crate::diagnose::{Case, Shown, Subject, diagnose};
 use crate::inspection::{self, Inspection};
 use crate::kubernetes::Context;
 use crate::snapshot::Scope;
@@ -75,18 +75,14 @@ impl Recovery<'_> {
             Some(agent) => inspection.observe_and_probe(&subject, agent).await,
             None => inspection.observe(&subject).await,
         };
-        // That it could not be made is no sign that the call goes through.
-        let unmade = agent.and_then(|_| observed.probe.missing().map(str::to_owned));
-        let probed = observed
-            .probe
-            .seen()
-            .map(|it| format!("; {} made it: {}", it.agent, it.outcome));
-        if let Some(why) = unmade {
-            return Ok(Watched {
-                recovered: false,
-                seen: format!("the call could not be made: {why}"),
-            });
-        }
+        let made = agent.map(|_| match &observed.probe {
+            Shown::Seen(it) => (
+                it.is_delivered(),
+                format!("{} made it, and it became {}", it.agent, it.outcome),
+            ),
+            // That it could not be made is no sign that the call goes through.
+            Shown::Missing(why) => (false, format!("it could not be made again: {why}")),
+        });
         let diagnosis = diagnose(Case {
             snapshot,
             mixed,
@@ -101,7 +97,7 @@ impl Recovery<'_> {
             });
         };
         let id = verdict.outcome.id;
-        let recovered = id.is_delivered();
+        let recovered = id.is_delivered() && made.as_ref().is_none_or(|(is_delivered, _)| *is_delivered);
         let window = self.window.as_secs_f32();
         let seen = match recovered {
             true => format!(
@@ -109,6 +105,7 @@ impl Recovery<'_> {
                  the last {window} s",
                 verdict.confidence
             ),
+            false if id.is_delivered() => format!("diagnosed again, the call is {id}"),
             false => format!(
                 "diagnosed again, the call is still {id} ({} confidence)",
                 verdict.confidence
@@ -116,7 +113,10 @@ impl Recovery<'_> {
         };
         Ok(Watched {
             recovered,
-            seen: seen + &probed.unwrap_or_default(),
+            seen: match made {
+                Some((_, made)) => format!("{seen}; {made}"),
+                None => seen,
+            },
         })
     }
 }

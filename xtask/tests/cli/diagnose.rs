@@ -306,7 +306,7 @@ fn a_proxy_whose_agent_does_not_reach_it_is_told() {
     let ended = diagnosed(&session, &double);
     is_named(&ended);
     let said = check(&ended, "proxies.in-sync");
-    assert!(said.contains("its agent has no configuration dump"), "{said}");
+    assert!(said.contains("its agent shows no config_dump"), "{said}");
     assert!(said.contains("connection refused"), "{said}");
 }
 
@@ -340,7 +340,7 @@ fn a_pod_that_vanishes_midway_is_told_and_the_others_are_asked() {
     is_named(&ended);
     let said = check(&ended, "proxies.in-sync");
     assert!(
-        said.contains("payment-5d4f8c7b9-abcde: its agent has no"),
+        said.contains("payment-5d4f8c7b9-abcde: its agent shows no"),
         "{said}"
     );
     assert!(!said.contains("checkout-5d4f8c7b9-abcde:"), "{said}");

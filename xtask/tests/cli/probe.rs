@@ -1,5 +1,6 @@
 //! `diagnose --probe`: a call made by an agent in an ephemeral container, from the question to the verdict.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use kubernetes_double::{Double, Executed, Key};
@@ -16,7 +17,8 @@ const SERVER: &str = "payment-5d4f8c7b9-abcde";
 const CLUSTER: &str = "outbound|8080||payment.payments.svc.cluster.local";
 
 /// What an agent sees, and what the sidecars log of it: the caller's, then the server's.
-struct Scene {
+#[derive(Clone, Copy)]
+pub(crate) struct Scene {
     status: u16,
     logged: fn(&str) -> [String; 2],
     /// How many connections the cluster had opened before, and after.
@@ -24,7 +26,7 @@ struct Scene {
 }
 
 /// A server that closes what is no mTLS.
-const fn refused() -> Scene {
+pub(crate) const fn refused() -> Scene {
     Scene {
         status: 503,
         logged: |request| {
@@ -38,7 +40,7 @@ const fn refused() -> Scene {
 }
 
 /// An application that does not know the path, reached over mTLS.
-const fn answered() -> Scene {
+pub(crate) const fn answered() -> Scene {
     Scene {
         status: 404,
         logged: |request| {
@@ -59,11 +61,23 @@ fn client_line(code: u16, flags: &str, details: &str, request: &str) -> String {
 
 /// A kubelet that runs the agent, and sidecars that log what it did.
 fn play(scene: Scene) -> Arc<Double> {
+    play_on(scene, scene)
+}
+
+/// The same, and another scene once a DestinationRule is deleted.
+pub(crate) fn play_on(first: Scene, then: Scene) -> Arc<Double> {
+    let is_over = Arc::new(AtomicBool::new(false));
     let double = Arc::new(cluster());
     // What was logged before is of another call.
     double.log("payments", CALLER, Some("istio-proxy"), "");
     let told: Weak<Double> = Arc::downgrade(&double);
+    let over = Arc::clone(&is_over);
+    double.on_delete(move |key, _| {
+        is_over.fetch_or(key.plural == "destinationrules", Ordering::SeqCst);
+        Vec::new()
+    });
     double.on_write(move |key, pod| {
+        let scene = if over.load(Ordering::SeqCst) { then } else { first };
         let Some(added) = pod["spec"]["ephemeralContainers"]
             .as_array()
             .and_then(|it| it.last())
@@ -90,9 +104,9 @@ fn play(scene: Scene) -> Arc<Double> {
         // The write is not over yet.
         std::thread::spawn(move || {
             let Some(double) = told.upgrade() else { return };
-            double.append_log("payments", &pod_name, Some(&name), &answer);
+            log_now(&double, &pod_name, &name, &answer);
             for (pod, line) in [CALLER, SERVER].into_iter().zip(lines) {
-                double.append_log("payments", pod, Some("istio-proxy"), &line);
+                log_now(&double, pod, "istio-proxy", &line);
             }
         });
         Vec::new()
@@ -101,7 +115,7 @@ fn play(scene: Scene) -> Arc<Double> {
     double.on_exec(move |exec| match exec.command.last().map(String::as_str) {
         Some("clusters?format=json") => {
             asked += 1;
-            let opened = scene.opened[usize::from(asked > 1)].to_string();
+            let opened = first.opened[usize::from(asked > 1)].to_string();
             let output = json!({"cluster_statuses": [{"name": CLUSTER, "host_statuses": [
                 {"stats": [{"name": "cx_total", "value": opened}]}]}]});
             Executed {
@@ -127,7 +141,13 @@ fn probed(session: &Session, double: &Double, more: &[&str]) -> Ended {
     session.finish(command.arg("--probe").args(more))
 }
 
-const AGENT: &[&str] = &["--agent", "registry.example/meshproof-agent:1"];
+/// A container logs this, and has logged nothing before.
+fn log_now(double: &Double, pod: &str, container: &str, line: &str) {
+    let text = format!("{} {line}\n", jiff::Timestamp::now());
+    double.log("payments", pod, Some(container), &text);
+}
+
+pub(crate) const AGENT: &[&str] = &["--agent", "registry.example/meshproof-agent:1"];
 
 fn step(ended: &Ended) -> Value {
     let json = ended.json();

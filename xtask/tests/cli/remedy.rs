@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::diagnose::{ASKS, CALLER, READS, bare_pod, cluster};
+use crate::probe::{AGENT, answered, play_on, refused};
 use crate::session::{Ended, Session, eventually};
 
 const CHANGES: &str = include_str!("../../../manifests/rbac/remedy.yaml");
@@ -74,6 +75,30 @@ fn a_safe_remedy_is_shown_applied_and_kept_where_the_call_recovers() {
     );
     // Tried first, then made: nothing else is written.
     assert_eq!(changes(&double), ["delete 200", "delete 200"]);
+}
+
+#[test]
+fn a_call_made_again_decides_whether_it_has_recovered() {
+    for (then, code, ended, why) in [
+        (
+            answered(),
+            0,
+            "kept",
+            "made it, and it became unknown (mtls or tls)",
+        ),
+        // Nothing predicted or logged speaks against it, and the call fails all the same.
+        (refused(), 1, "undone", "still plaintext-to-strict"),
+    ] {
+        let session = Session::new();
+        let double = play_on(refused(), then);
+        let more = [&["--yes", "--output", "json", "--probe"], AGENT].concat();
+        let run = apply(&session, &double, &more, "");
+        assert_eq!(run.code, Some(code), "{run:#?}");
+        let applied = &run.json()["applied"];
+        assert_eq!(applied["ended"], ended, "{applied:#}");
+        assert!(applied["why"].as_str().unwrap().contains(why), "{applied:#}");
+        assert_eq!(rules(&double).len(), usize::from(code == 1));
+    }
 }
 
 #[test]

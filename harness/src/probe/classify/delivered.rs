@@ -84,7 +84,8 @@ fn answer(facts: &Facts<'_>) -> Option<Answer> {
     let Caller { http, tcp, .. } = &facts.evidence.caller;
     if let Some(http) = http {
         if facts.evidence.foreign_application {
-            return passed_on(facts).then_some(Answer::Good);
+            let is_theirs = passed_on(facts).unwrap_or_else(|| (200..300).contains(&http.status));
+            return is_theirs.then_some(Answer::Good);
         }
         let answer = if http.status >= 400 {
             Answer::Error
@@ -101,14 +102,20 @@ fn answer(facts: &Facts<'_>) -> Option<Answer> {
     (tcp.is_some() && application.requests > 0 && application.saw == Bytes::Line).then_some(Answer::Good)
 }
 
-/// Whether an answer is the application's own: the last sidecar on the way says that it came from behind it.
-fn passed_on(facts: &Facts<'_>) -> bool {
-    let is_of_upstream = |entry: &AccessLogEntry| entry.details.as_deref() == Some("via_upstream");
-    match (facts.server.proxy, facts.client.proxy) {
-        (Some(_), _) => facts.server_entries().any(is_of_upstream),
-        (None, Some(_)) => facts.client_entries().iter().any(is_of_upstream),
-        (None, None) => true,
-    }
+/// Whether an answer is the application's own: the last sidecar on the way says that it came from behind it. `None`: it logs
+/// nothing. What a sidecar makes up itself is no success then, unless a VirtualService answers in the application's stead.
+fn passed_on(facts: &Facts<'_>) -> Option<bool> {
+    let last = match (facts.server.proxy, facts.client.proxy) {
+        (Some(_), _) => &facts.server,
+        (None, Some(_)) => &facts.client,
+        (None, None) => return Some(true),
+    };
+    let mut details = last
+        .requests()
+        .filter_map(|entry| entry.details.as_deref())
+        .peekable();
+    details.peek()?;
+    Some(details.any(|it| it == "via_upstream"))
 }
 
 /// Whether the client's end spoke TLS on the connection that delivered.

@@ -52,6 +52,15 @@ fn without_sidecars_every_answer_is_the_applications_and_plain() {
 }
 
 #[test]
+fn where_nothing_is_logged_only_success_is_the_applications() {
+    let outcome = foreign(200, istio(Vec::new()), istio(Vec::new()));
+    assert_eq!(outcome.candidates, [Id::Mtls, Id::Tls, Id::Plaintext]);
+    // A sidecar without a route says the same as an application without the path.
+    let outcome = foreign(404, istio(Vec::new()), istio(Vec::new()));
+    assert_eq!((outcome.id, outcome.candidates), (Id::Unknown, Vec::new()));
+}
+
+#[test]
 fn an_answer_that_a_sidecar_made_up_is_no_delivery() {
     // The server's sidecar answered 503 itself: to the client's it came from upstream.
     let own = istio(vec![logged(
