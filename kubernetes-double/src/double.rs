@@ -71,9 +71,12 @@ pub(crate) struct State {
     /// Lines added to logs so far, which is what tells the time of each.
     pub(crate) logged: u64,
     pub(crate) release: String,
+    admitters: Vec<Admitter>,
     reactions: Vec<Reaction>,
     mourners: Vec<Reaction>,
 }
+
+type Admitter = Box<dyn FnMut(&Key, &mut Value) + Send>;
 
 /// Who may do anything.
 pub(crate) const ADMIN: &str = "admin";
@@ -95,6 +98,7 @@ impl Double {
                 logs: BTreeMap::new(),
                 logged: 0,
                 release: "v1.36.2".to_owned(),
+                admitters: Vec::new(),
                 reactions: Vec::new(),
                 mourners: Vec::new(),
             }),
@@ -219,6 +223,11 @@ impl Double {
         self.shared.tell();
     }
 
+    /// Has a mutating webhook asked about everything that is created, tried or not.
+    pub fn on_admission(&self, webhook: impl FnMut(&Key, &mut Value) + Send + 'static) {
+        self.shared.state().admitters.push(Box::new(webhook));
+    }
+
     /// Has a controller look at everything that is written.
     pub fn on_write(&self, reaction: impl FnMut(&Key, &mut Value) -> Vec<Value> + Send + 'static) {
         self.shared.state().reactions.push(Box::new(reaction));
@@ -336,6 +345,10 @@ impl State {
         mut value: Value,
         owners: BTreeMap<String, BTreeSet<Vec<String>>>,
     ) -> Value {
+        let is_new = self.objects.get(&key).is_none();
+        for admit in self.admitters.iter_mut().filter(|_| is_new) {
+            admit(&key, &mut value);
+        }
         let mut reactions = std::mem::take(&mut self.reactions);
         let others: Vec<Value> = reactions.iter_mut().flat_map(|it| it(&key, &mut value)).collect();
         self.reactions = reactions;

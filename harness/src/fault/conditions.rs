@@ -20,6 +20,8 @@ pub struct Conditions {
     pub obstacles: BTreeMap<WorkloadName, BTreeMap<Option<u16>, Obstacle>>,
     /// Workloads whose application sends past its sidecar.
     pub uncaptured: BTreeSet<WorkloadName>,
+    /// Whether the injection webhook is removed: pods made meanwhile get no sidecar.
+    pub webhook_removed: bool,
     /// How often pods were replaced by new ones that nothing but a restart asked for.
     pub restarts: BTreeMap<PodName, u32>,
     /// Pods that run and to which no Service leads: about to end, or not ready yet.

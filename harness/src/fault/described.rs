@@ -174,6 +174,12 @@ impl Fault {
                  as the proxy's user, 1337",
                 "a connection closed without an answer; nothing in the client sidecar's log",
             ),
+            Self::WebhookRemoved(_) => (
+                "webhook-removed",
+                "a MutatingWebhookConfiguration that was deleted: by hand, with the revision it belonged to, or by \
+                 `istioctl tag remove`",
+                "nothing, until pods are made anew: they come up ready and without istio-proxy, and no event says why",
+            ),
         };
         FaultKind { id, imitates, shows }
     }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::parameters::{
     ExtendedKeyUsage, LeafFault, LeafKeyFault, MisdirectedPort, MissingSecret, Parameters, PortFault,
-    RootFault, SanReplace, SanSuffix, TlsLimitsFault, TrustDomain, UncapturedCalls, WideFault,
+    RootFault, SanReplace, SanSuffix, TlsLimitsFault, TrustDomain, UncapturedCalls, WebhookRemoved,
+    WideFault,
 };
 use crate::one_or_many::OneOrMany;
 
@@ -74,6 +75,8 @@ pub enum Fault {
     MisdirectedPort(MisdirectedPort),
     /// What the workload's application sends goes past its sidecar.
     UncapturedCalls(UncapturedCalls),
+    /// The injection webhook is removed: pods that run keep their sidecars, pods made from then on get none.
+    WebhookRemoved(WebhookRemoved),
 }
 
 impl Fault {
@@ -126,6 +129,7 @@ impl Fault {
             | Self::UncapturedPort(given) => given,
             Self::MisdirectedPort(given) => given,
             Self::UncapturedCalls(given) => given,
+            Self::WebhookRemoved(given) => given,
         }
     }
 }

@@ -40,7 +40,7 @@ pub use history::History;
 pub use kinds::Fault;
 pub use parameters::{
     ExtendedKeyUsage, LeafFault, LeafKeyFault, MissingSecret, PortFault, Purpose, RootFault, SanReplace,
-    SanSuffix, Secret, TlsLimitsFault, TrustDomain, WideFault,
+    SanSuffix, Secret, TlsLimitsFault, TrustDomain, WebhookRemoved, WideFault,
 };
 pub use restart::{Restart, RestartStep};
 pub use rotation::{NewRoot, ReissueIntermediate, ReissueLeaf, RootStep, Rotation};

@@ -212,6 +212,11 @@ parameters! {
     }
 }
 
+parameters! {
+    /// Parameters of `webhook-removed`: it is that of the whole mesh.
+    WebhookRemoved(|_| None) {}
+}
+
 pub(super) fn everybody() -> OneOrMany<String> {
     OneOrMany::from("*".to_owned())
 }

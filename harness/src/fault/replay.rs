@@ -134,6 +134,7 @@ impl Replay {
             Fault::MisdirectedPort(fault) => {
                 self.obstruct_port(fault.port, Obstacle::Misdirection(fault.to), targets);
             }
+            Fault::WebhookRemoved(_) => self.conditions.webhook_removed = true,
             Fault::UncapturedCalls(_) => {
                 let names = self.healthy.keys().filter(|name| targets.contains(name));
                 self.conditions.uncaptured.extend(names.cloned());
@@ -370,7 +371,8 @@ fn damage(fault: &Fault, holder: &mut WorkloadCredentials, agent: &mut Agent) {
         | Fault::RefusedPort(_)
         | Fault::UncapturedPort(_)
         | Fault::MisdirectedPort(_)
-        | Fault::UncapturedCalls(_) => {}
+        | Fault::UncapturedCalls(_)
+        | Fault::WebhookRemoved(_) => {}
     }
 }
 

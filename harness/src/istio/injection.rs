@@ -27,6 +27,13 @@ const NEVER_INJECTED: [&str; 4] = [
 
 type Labels = BTreeMap<String, String>;
 
+/// Whether a MutatingWebhookConfiguration has the API server ask istiod about new pods.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Webhook {
+    Registered,
+    Removed,
+}
+
 /// What the injection webhook makes of a pod that is created in `namespace` now.
 pub(crate) fn on_creation(
     metadata: &ObjectMeta,
@@ -35,10 +42,8 @@ pub(crate) fn on_creation(
     namespace_labels: &Labels,
     control_plane: &Version,
 ) -> Sidecar {
-    if let Some(proxy) = proxy_container(spec) {
-        return Sidecar::Injected {
-            release: release_of(proxy.image.as_deref(), control_plane),
-        };
+    if proxy_container(spec).is_some() {
+        return as_written(spec, control_plane, NoSidecar::NotRequested);
     }
     match refusal(metadata, spec, namespace, namespace_labels) {
         Some(reason) => Sidecar::Absent { reason },
@@ -66,15 +71,13 @@ pub(super) fn unmodelled_annotations(metadata: &ObjectMeta) -> Vec<String> {
         .collect()
 }
 
-/// What a pod that runs already has: its istio-proxy container, whether classic or native, decides.
-pub(super) fn of_live_pod(spec: &PodSpec, control_plane: &Version) -> Sidecar {
+/// What a pod has that no webhook looks at (any more): its istio-proxy container, whether classic or native, decides.
+pub(super) fn as_written(spec: &PodSpec, control_plane: &Version, otherwise: NoSidecar) -> Sidecar {
     match proxy_container(spec) {
         Some(proxy) => Sidecar::Injected {
             release: release_of(proxy.image.as_deref(), control_plane),
         },
-        None => Sidecar::Absent {
-            reason: NoSidecar::NotInPod,
-        },
+        None => Sidecar::Absent { reason: otherwise },
     }
 }
 

@@ -322,6 +322,8 @@ pub enum NoSidecar {
     HostNetwork,
     /// kube-system and kube-public are never injected.
     SystemNamespace,
+    /// No injection webhook was registered when it was made.
+    NoWebhook,
     /// A live pod without an istio-proxy container or without the `security.istio.io/tlsMode: istio` label.
     NotInPod,
 }

@@ -6,6 +6,7 @@ use semver::Version;
 
 use super::destination_rule::DestinationRules;
 use super::finding::Finding;
+use super::injection::Webhook;
 use super::outbound::{Cluster, Pods};
 use super::peer_authentication::PeerAuthentications;
 use super::policy::{Inbound, ListenerClass, Outbound};
@@ -48,8 +49,18 @@ impl Topology {
     /// `kubectl rollout restart` changes a template annotation).
     #[must_use]
     pub fn new(snapshot: &Snapshot, previous: Option<&Self>) -> Self {
+        Self::made(snapshot, previous, Webhook::Registered)
+    }
+
+    /// The same, where no injection webhook is registered: pods that run keep what they have, new ones get no sidecar.
+    #[must_use]
+    pub fn without_webhook(snapshot: &Snapshot, previous: &Self) -> Self {
+        Self::made(snapshot, Some(previous), Webhook::Removed)
+    }
+
+    fn made(snapshot: &Snapshot, previous: Option<&Self>, webhook: Webhook) -> Self {
         let mut findings = Vec::new();
-        let workloads = workload::workloads(snapshot, previous.map(|it| &it.workloads));
+        let workloads = workload::workloads(snapshot, previous.map(|it| &it.workloads), webhook);
         let services = service::services(snapshot, &workloads);
         let mut topology = Self {
             release: snapshot.release.clone(),

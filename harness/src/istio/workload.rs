@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::{ContainerPort, Pod, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use semver::Version;
 
-use super::injection;
-use super::policy::Sidecar;
+use super::injection::{self, Webhook};
+use super::policy::{NoSidecar, Sidecar};
 use super::topology::Topology;
 use crate::call::WorkloadName;
 use crate::snapshot::{Object, ObjectRef, Snapshot};
@@ -92,6 +92,7 @@ impl Workload {
 pub(super) fn workloads(
     snapshot: &Snapshot,
     previous: Option<&BTreeMap<WorkloadName, Workload>>,
+    webhook: Webhook,
 ) -> BTreeMap<WorkloadName, Workload> {
     let namespaces = namespace_labels(snapshot);
     let mut found = BTreeMap::new();
@@ -102,6 +103,7 @@ pub(super) fn workloads(
             snapshot,
             namespaces: &namespaces,
             object,
+            webhook,
         };
         match &stored.object {
             Object::Pod(pod) => match (builder.pod(pod), owner(pod)) {
@@ -190,6 +192,7 @@ struct Builder<'a> {
     snapshot: &'a Snapshot,
     namespaces: &'a NamespaceLabels,
     object: &'a ObjectRef,
+    webhook: Webhook,
 }
 
 impl Builder<'_> {
@@ -252,10 +255,10 @@ impl Builder<'_> {
         let release = &self.snapshot.release;
         let none = BTreeMap::new();
         let labels = self.namespaces.get(&namespace).unwrap_or(&none);
-        let sidecar = if live {
-            injection::of_live_pod(spec, release)
-        } else {
-            injection::on_creation(metadata, spec, &namespace, labels, release)
+        let sidecar = match self.webhook {
+            _ if live => injection::as_written(spec, release, NoSidecar::NotInPod),
+            Webhook::Registered => injection::on_creation(metadata, spec, &namespace, labels, release),
+            Webhook::Removed => injection::as_written(spec, release, NoSidecar::NoWebhook),
         };
         Workload {
             name: WorkloadName::new(namespace, self.object.name.clone()),

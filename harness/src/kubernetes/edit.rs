@@ -120,10 +120,19 @@ impl Context {
     ///
     /// # Errors
     /// When it may not be created, or there is one (409).
-    pub async fn create(&self, resource: &Resource, object: &Value) -> Result<Value, KubernetesError> {
+    pub async fn create(
+        &self,
+        resource: &Resource,
+        object: &Value,
+        effect: Effect,
+    ) -> Result<Value, KubernetesError> {
         let (namespace, name) = named(object);
+        let parameters = PostParams {
+            dry_run: effect.dry_run(),
+            ..by_us()
+        };
         self.change(resource, namespace, name, object, "create", |request| {
-            request.create(&by_us(), object.to_string().into_bytes())
+            request.create(&parameters, object.to_string().into_bytes())
         })
         .await
     }

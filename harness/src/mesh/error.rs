@@ -121,6 +121,17 @@ pub enum MeshError {
         /// The object.
         object: String,
     },
+    /// Another run has taken the injection webhook away, and has not put it back.
+    #[error(
+        "a run has removed the injection webhook of context {context}, and pods would come without sidecars: wait for its end, \
+         or, where it was killed, put it back with `{by_hand}`"
+    )]
+    WebhookRemoved {
+        /// The context.
+        context: String,
+        /// What puts it back.
+        by_hand: String,
+    },
     /// Pods did not come, or go, in time.
     #[error("not ready within {} s: {what}", within.as_secs())]
     NotReady {
@@ -219,6 +230,7 @@ impl MeshError {
                 | Self::NoCluster { .. }
                 | Self::Kubernetes(_)
                 | Self::Taken { .. }
+                | Self::WebhookRemoved { .. }
                 | Self::PodFails { .. }
                 | Self::PodRefused { .. }
         )

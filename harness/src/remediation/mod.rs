@@ -221,7 +221,9 @@ impl Made {
                 Ok(Undone::Unchanged)
             }
             (None, Edit::Delete) => {
-                let written = context.create(plan.resource, &edit::anew(&plan.before)).await;
+                let written = context
+                    .create(plan.resource, &edit::anew(&plan.before), Effect::Made)
+                    .await;
                 written.map_err(|error| plan.told(error))?;
                 Ok(Undone::Restored)
             }

@@ -235,7 +235,10 @@ impl State {
 
     /// Reads the topology of the objects as they are now.
     pub(super) fn settle(&mut self) {
-        self.topology = Topology::new(&self.snapshot, Some(&self.topology));
+        self.topology = match self.conditions().webhook_removed {
+            true => Topology::without_webhook(&self.snapshot, &self.topology),
+            false => Topology::new(&self.snapshot, Some(&self.topology)),
+        };
         self.replace_releases();
     }
 

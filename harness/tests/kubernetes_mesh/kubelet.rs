@@ -16,6 +16,9 @@ const HEALTHY: &str = include_str!("../data/recorded-healthy.json");
 const REFUSED: &str = include_str!("../data/recorded-scenarios.yaml");
 const REFUSED_CALL: &str =
     "skew-1.24.0::trailing-dot::payments/checkout->payments/payment:8080@payment-canary-0";
+const WEBHOOKS: &str = "mutatingwebhookconfigurations";
+const UNCAPTURED_CALL: &str =
+    "missing-sidecar::client-without-sidecar::legacy/reports->payments/payment:8080";
 const SHOWN: &str = "meshproof.dev/shown";
 
 #[derive(Default)]
@@ -26,6 +29,8 @@ struct World {
     pods_made: usize,
     /// Pods whose containers do not start, and why.
     failing: Option<&'static str>,
+    /// The injection webhooks that are registered; absent: nobody cares, and every pod is injected.
+    webhooks: Option<BTreeSet<String>>,
     /// Whether somebody deletes namespaces as soon as they are there.
     terminates: bool,
 }
@@ -35,6 +40,19 @@ pub(crate) fn start(double: &Arc<Double>) -> Kubelet {
     let world = Arc::new(Mutex::new(World::default()));
     let controllers = Arc::clone(&world);
     double.on_write(move |key, object| controllers.lock().unwrap().written(key, object));
+    let injector = Arc::clone(&world);
+    double.on_admission(move |key, object| {
+        if key.plural == "pods" && !has_sidecar(object) && injector.lock().unwrap().injects() {
+            object["spec"]["initContainers"] = json!([{"name": "istio-proxy"}]);
+        }
+    });
+    let mourner = Arc::clone(&world);
+    double.on_delete(move |key, _| {
+        if let (WEBHOOKS, Some(webhooks)) = (key.plural.as_str(), &mut mourner.lock().unwrap().webhooks) {
+            webhooks.remove(&key.name);
+        }
+        Vec::new()
+    });
     let (handle, programs) = (Arc::downgrade(double), Arc::clone(&world));
     double.on_exec(move |exec| run(&handle, &programs, exec));
     Kubelet(world)
@@ -63,6 +81,10 @@ impl World {
         if key.plural == "namespaces" && self.terminates {
             object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
         }
+        if key.plural == WEBHOOKS {
+            let webhooks = self.webhooks.get_or_insert_default();
+            webhooks.insert(key.name.clone());
+        }
         if key.plural != "deployments" {
             return Vec::new();
         }
@@ -70,6 +92,10 @@ impl World {
         (0..replicas)
             .map(|number| self.pod(key, object, number))
             .collect()
+    }
+
+    fn injects(&self) -> bool {
+        self.webhooks.as_ref().is_none_or(|it| !it.is_empty())
     }
 
     fn pod(&mut self, key: &Key, deployment: &Value, number: u64) -> Value {
@@ -93,6 +119,12 @@ impl World {
             one["image"] = image.unwrap_or("docker.io/istio/proxyv2:1.24.1").into();
             one["imageID"] = format!("docker.io/istio/proxyv2@sha256:{}", "0".repeat(64)).into();
         }
+        if !self.injects() {
+            for list in ["/spec/initContainers", "/status/initContainerStatuses"] {
+                pod.pointer_mut(list).unwrap().as_array_mut().unwrap().clear();
+            }
+        }
+        let status = &mut pod["status"];
         if let Some(reason) = self.failing {
             status["containerStatuses"] = json!([{
                 "name": "app",
@@ -186,11 +218,18 @@ fn behind(double: &Double, service: &Value) -> impl Iterator<Item = Value> {
 fn call(double: &Double, world: &mut World, exec: &Exec) -> String {
     let question: Question = serde_json::from_str(&exec.input).unwrap();
     let server = endpoint(double, exec, &question);
+    let recorded = |call: &str| {
+        let all: BTreeMap<String, Recorded> = serde_saphyr::from_str(REFUSED).unwrap();
+        all[call].evidence[0].clone()
+    };
+    let pods = double.objects("", "pods");
+    let caller = pods.iter().find(|it| {
+        it["metadata"]["name"] == exec.pod.as_str() && it["metadata"]["namespace"] == exec.namespace.as_str()
+    });
+    let has_sidecar = has_sidecar(caller.unwrap());
     let evidence = match identity(double, &server) {
-        Some(identity) if identity.ends_with('.') => {
-            let all: BTreeMap<String, Recorded> = serde_saphyr::from_str(REFUSED).unwrap();
-            all[REFUSED_CALL].evidence[0].clone()
-        }
+        _ if !has_sidecar => recorded(UNCAPTURED_CALL),
+        Some(identity) if identity.ends_with('.') => recorded(REFUSED_CALL),
         _ => serde_json::from_str(HEALTHY).unwrap(),
     };
     let text = evidence.to_string();
@@ -217,6 +256,12 @@ fn call(double: &Double, world: &mut World, exec: &Exec) -> String {
         double.append_log(&exec.namespace, server_pod, Some("app"), &line);
     }
     serde_json::to_string(&Answer::Seen(Box::new(evidence.caller))).unwrap()
+}
+
+fn has_sidecar(pod: &Value) -> bool {
+    let containers = pod["spec"]["initContainers"].as_array();
+    let mut containers = containers.into_iter().flatten();
+    containers.any(|it| it["name"] == "istio-proxy")
 }
 
 #[derive(serde::Deserialize)]

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod kubelet;
+mod webhook;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -77,6 +78,13 @@ impl Cluster {
             execute(scenario, &Options::on(tier), &settings, |_| {}).await,
             place,
         )
+    }
+
+    async fn settings(&self, tier: Tier) -> Settings {
+        Settings {
+            place: Some(self.place(tier).await),
+            ..Settings::default()
+        }
     }
 
     /// Everything that carries the label of a run, and is not on its way out.

@@ -175,6 +175,7 @@ const fn why(reason: NoSidecar) -> &'static str {
         NoSidecar::PodDisabled => "its pods opt out (sidecar.istio.io/inject)",
         NoSidecar::HostNetwork => "it uses the host's network",
         NoSidecar::SystemNamespace => "its namespace is the system's",
+        NoSidecar::NoWebhook => "no injection webhook was registered when its pods were made",
         NoSidecar::NotInPod => "its running pods have no container istio-proxy",
     }
 }

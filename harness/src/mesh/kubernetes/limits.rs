@@ -19,7 +19,7 @@ const OF_THE_CLUSTER: [&str; 4] = [
 /// Why a tier cannot show a state and its calls; `None`: it can.
 pub(crate) fn beyond(tier: Tier, desired: &Desired) -> Option<String> {
     of_objects(tier, desired)
-        .or_else(|| of_conditions(desired))
+        .or_else(|| of_conditions(tier, desired))
         .or_else(|| desired.calls.iter().find_map(|call| of_call(desired, call)))
         .or_else(|| {
             (desired.connections == Connections::Reuse)
@@ -60,9 +60,11 @@ fn of_objects(tier: Tier, desired: &Desired) -> Option<String> {
     })
 }
 
-fn of_conditions(desired: &Desired) -> Option<String> {
+fn of_conditions(tier: Tier, desired: &Desired) -> Option<String> {
     let conditions = &desired.conditions;
-    let because = if !conditions.tls_limits.is_empty() {
+    let because = if conditions.webhook_removed && tier == Tier::Cluster {
+        "a removed injection webhook: it is that of all who use the cluster"
+    } else if !conditions.tls_limits.is_empty() {
         "limits of a proxy's TLS: istiod sets them for the whole mesh"
     } else if !conditions.obstacles.is_empty() {
         "faults of the network in front of a pod"

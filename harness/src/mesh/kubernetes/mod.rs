@@ -20,6 +20,7 @@ mod pods;
 mod proxy;
 mod settings;
 mod state;
+mod webhook;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +85,7 @@ pub struct KubernetesMesh {
     hidden: BTreeSet<PodName>,
     components: Vec<Component>,
     calls_made: u64,
+    is_webhook_removed: bool,
     /// Where evidence of failed calls went.
     kept: Option<PathBuf>,
 }
@@ -111,6 +113,7 @@ impl KubernetesMesh {
             hidden: BTreeSet::new(),
             components: Vec::new(),
             calls_made: 0,
+            is_webhook_removed: false,
             kept: None,
         })
     }
@@ -156,7 +159,15 @@ impl Mesh for KubernetesMesh {
             revision: &self.place.revision,
         };
         let objects = maker.objects(&desired, &credentials)?;
+        if self.tier == Tier::Kind && self.desired.is_none() {
+            self.finds_webhook(&names).await?;
+        }
         self.bring(&names, objects).await?;
+        // Objects are changed first, as everywhere: what the webhook makes of them is what it was before.
+        let is_removed = desired.conditions.webhook_removed;
+        if is_removed != self.is_webhook_removed {
+            self.set_webhook(&names, is_removed).await?;
+        }
         let context = self.place.context.clone();
         self.pods = pods::ready(&context, &names, &desired.topology, &self.applied).await?;
         self.applications.clear();

@@ -1,6 +1,6 @@
 //! Where in which cluster runs take place.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +11,7 @@ use crate::kubernetes::{Context, KubernetesError, Selection};
 use crate::mesh::Tier;
 
 use super::kinds::{NAMESPACES, POLICIES};
+use super::webhook;
 use super::workload::RUN;
 
 /// A cluster, and how runs use it. Copies share what is known of the runs.
@@ -23,7 +24,8 @@ pub struct Place {
     pub(super) node_image: Option<String>,
     /// Where runs may create policy beside their own namespaces, if anywhere.
     root_namespace: Option<&'static str>,
-    runs: Arc<Mutex<BTreeSet<String>>>,
+    /// And the namespace in which a run keeps the webhooks that it took away.
+    runs: Arc<Mutex<BTreeMap<String, Option<String>>>>,
 }
 
 /// The revision that namespaces of a run ask for.
@@ -96,6 +98,7 @@ impl Place {
                 Ok(namespaces) => removed.extend(namespaces),
                 Err(source) => {
                     return Err(Left {
+                        webhooks: self.lock().get(&run).cloned().flatten(),
                         run,
                         context: self.context.name().to_owned(),
                         is_in_root: self.root_namespace.is_some(),
@@ -110,6 +113,11 @@ impl Place {
     /// Removes what carries the label of a run, and nothing else.
     pub(super) async fn remove(&self, run: &str) -> Result<Vec<String>, KubernetesError> {
         let context = &self.context;
+        let webhooks = self.lock().get(run).cloned().flatten();
+        if let Some(namespace) = webhooks {
+            webhook::restore(context, &namespace).await?;
+            self.restored(run);
+        }
         let policies = self
             .root_namespace
             .iter()
@@ -133,7 +141,15 @@ impl Place {
     }
 
     pub(super) fn began(&self, run: &str) {
-        self.lock().insert(run.to_owned());
+        self.lock().entry(run.to_owned()).or_default();
+    }
+
+    pub(super) fn removed(&self, run: &str, namespace: &str) {
+        self.lock().insert(run.to_owned(), Some(namespace.to_owned()));
+    }
+
+    pub(super) fn restored(&self, run: &str) {
+        self.lock().insert(run.to_owned(), None);
     }
 
     pub(super) fn ended(&self, run: &str) {
@@ -141,10 +157,10 @@ impl Place {
     }
 
     fn runs(&self) -> Vec<String> {
-        self.lock().iter().cloned().collect()
+        self.lock().keys().cloned().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Option<String>>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -153,14 +169,17 @@ impl Place {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "objects of run {run} are left in context {context}; remove them with \
-     `kubectl --context {context} delete {} --selector {RUN}={run}`: {source}",
-    kinds(*is_in_root)
+     `kubectl --context {context} delete {} --selector {RUN}={run}`{}: {source}",
+    kinds(*is_in_root),
+    webhooks.as_deref().map_or_else(String::new, |namespace| webhook::by_hand(context, namespace))
 )]
 pub struct Left {
     /// The run.
     pub run: String,
     /// The context.
     pub context: String,
+    /// The namespace that still holds the injection webhooks which the run took away, if it did.
+    pub webhooks: Option<String>,
     /// Whether policy of the run may be in the root namespace too.
     pub is_in_root: bool,
     /// Why.

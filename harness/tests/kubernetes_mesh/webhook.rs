@@ -1,0 +1,99 @@
+//! The injection webhook of a kind cluster is taken away by a run, and put back whatever becomes of the run.
+
+use meshproof::mesh::kubernetes::KubernetesMesh;
+use meshproof::mesh::{Mesh, Tier};
+use meshproof::scenario::verdict::Verdict;
+use meshproof::scenario::{Options, plan};
+use serde_json::Value;
+
+use crate::{Cluster, scenario};
+
+const RECORDED: &str = include_str!("../data/kube-fixtures/mutatingwebhookconfiguration.json");
+
+fn cluster() -> Cluster {
+    let cluster = Cluster::start();
+    cluster.double.apply(RECORDED);
+    cluster
+}
+
+/// The registered webhooks, without what the server adds.
+fn registered(cluster: &Cluster) -> Vec<(Value, Value)> {
+    let all = cluster
+        .double
+        .objects("admissionregistration.k8s.io", "mutatingwebhookconfigurations");
+    all.into_iter()
+        .map(|it| (it["metadata"]["labels"].clone(), it["webhooks"].clone()))
+        .collect()
+}
+
+fn copies(cluster: &Cluster) -> usize {
+    let maps = cluster.double.objects("", "configmaps").into_iter();
+    maps.filter(|it| {
+        it["metadata"]["name"] == "meshproof-removed-webhooks"
+            && it["metadata"]["deletionTimestamp"].is_null()
+    })
+    .count()
+}
+
+#[tokio::test]
+async fn the_webhook_is_taken_away_and_put_back_as_it_was() {
+    let cluster = cluster();
+    let before = registered(&cluster);
+    let (result, _) = cluster.run(Tier::Kind, &scenario("webhook-removed")).await;
+    let result = result.unwrap();
+    assert_eq!(result.verdict, Verdict::Held, "{result:#?}");
+    assert_eq!(registered(&cluster), before);
+    assert_eq!((copies(&cluster), cluster.left()), (0, Vec::new()));
+    let deleted = cluster
+        .double
+        .seen()
+        .into_iter()
+        .filter(|it| it.verb == "delete" && it.resource == "mutatingwebhookconfigurations");
+    assert_eq!(deleted.count(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_is_given_up_puts_it_back_and_until_then_no_other_begins() {
+    let cluster = cluster();
+    let before = registered(&cluster);
+    let settings = cluster.settings(Tier::Kind).await;
+    let mut mesh = KubernetesMesh::new(Tier::Kind, &settings).unwrap();
+    let phases = plan(&scenario("webhook-removed"), &Options::on(Tier::Kind)).unwrap();
+    for phase in &phases[..2] {
+        mesh.apply(phase.desired.clone()).await.unwrap();
+    }
+    assert_eq!((registered(&cluster).len(), copies(&cluster)), (0, 1));
+    drop(mesh);
+
+    let (other, _) = cluster.run(Tier::Kind, &scenario("skew-1.24.0")).await;
+    let error = other.unwrap_err().to_string();
+    assert!(
+        error.contains("a run has removed the injection webhook of context staging"),
+        "{error}"
+    );
+    assert!(
+        error.contains("get configmap meshproof-removed-webhooks"),
+        "{error}"
+    );
+
+    settings.place.unwrap().clear().await.unwrap();
+    assert_eq!((registered(&cluster), copies(&cluster)), (before, 0));
+    assert_eq!(cluster.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_somebody_installed_meanwhile_is_left_alone() {
+    let cluster = cluster();
+    let settings = cluster.settings(Tier::Kind).await;
+    let mut mesh = KubernetesMesh::new(Tier::Kind, &settings).unwrap();
+    let phases = plan(&scenario("webhook-removed"), &Options::on(Tier::Kind)).unwrap();
+    for phase in &phases[..2] {
+        mesh.apply(phase.desired.clone()).await.unwrap();
+    }
+    let newer = RECORDED.replace("\"istio.io/rev\": \"default\"", "\"istio.io/rev\": \"newer\"");
+    assert_ne!(newer, RECORDED);
+    cluster.double.apply(&newer);
+    mesh.down().await;
+    assert_eq!(registered(&cluster)[0].0["istio.io/rev"], "newer");
+    assert_eq!((copies(&cluster), cluster.left()), (0, Vec::new()));
+}
