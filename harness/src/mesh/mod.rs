@@ -5,6 +5,7 @@
 
 mod capability;
 mod captured;
+mod counters;
 mod docker;
 mod error;
 pub mod kubernetes;

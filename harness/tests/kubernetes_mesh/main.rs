@@ -192,10 +192,7 @@ async fn what_a_run_asks_of_a_cluster_is_what_the_shipped_role_lets_it() {
 #[tokio::test]
 async fn every_object_that_would_be_created_is_shown_and_no_key_with_it() {
     let cluster = Cluster::start();
-    let settings = Settings {
-        place: Some(cluster.place(Tier::Kind).await),
-        ..Settings::default()
-    };
+    let settings = cluster.settings(Tier::Kind).await;
     let scenario = scenario("skew-1.24.0");
     let mut mesh = KubernetesMesh::new(Tier::Kind, &settings).unwrap();
     let phases = plan(&scenario, &Options::on(Tier::Kind)).unwrap();
@@ -217,10 +214,7 @@ async fn every_object_that_would_be_created_is_shown_and_no_key_with_it() {
 async fn a_call_that_is_not_as_expected_leaves_a_folder_that_says_why_and_holds_no_key() {
     let cluster = Cluster::start();
     let scenario = scenario("skew-1.24.0");
-    let settings = Settings {
-        place: Some(cluster.place(Tier::Kind).await),
-        ..Settings::default()
-    };
+    let settings = cluster.settings(Tier::Kind).await;
     let options = Options {
         causes: meshproof::scenario::Causes::LeftOut,
         ..Options::on(Tier::Kind)
@@ -304,10 +298,7 @@ async fn what_goes_wrong_is_one_error_that_says_what_to_do_and_leaves_nothing() 
 #[tokio::test]
 async fn a_run_that_is_dropped_midway_is_cleared_by_its_place() {
     let cluster = Cluster::start();
-    let settings = Settings {
-        place: Some(cluster.place(Tier::Kind).await),
-        ..Settings::default()
-    };
+    let settings = cluster.settings(Tier::Kind).await;
     let scenario = scenario("skew-1.24.0");
     let mut mesh = KubernetesMesh::new(Tier::Kind, &settings).unwrap();
     let phases = plan(&scenario, &Options::on(Tier::Kind)).unwrap();

@@ -23,7 +23,7 @@ use futures_util::future::try_join_all;
 use semver::Version;
 use socket2::Socket;
 
-use super::sidecars::{Exemption, Home, Housed, Network};
+use super::sidecars::{Exemption, Home, Housed, Network, stored};
 use super::{Desired, MeshError, Settings, Tier};
 use crate::call::PodName;
 use crate::envoy::binary::EnvoyBinary;
@@ -56,7 +56,9 @@ pub(crate) trait Rooms: Send + 'static {
         &mut self,
         releases: Vec<Version>,
         settings: &Settings,
-    ) -> Result<BTreeMap<Version, EnvoyBinary>, MeshError>;
+    ) -> Result<BTreeMap<Version, EnvoyBinary>, MeshError> {
+        stored(releases, settings).await
+    }
 
     /// Makes a namespace for each of these pods.
     async fn rooms(&mut self, pods: &[(PodName, &Workload)]) -> Result<Vec<Self::Room>, MeshError>;

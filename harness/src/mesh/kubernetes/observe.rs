@@ -12,10 +12,10 @@ use super::proxy::Proxy;
 use crate::call::Payload;
 use crate::envoy::logs::{Line, Log, debug_message_of_istio};
 use crate::mesh::MeshError;
+use crate::mesh::counters::{difference, of_listener, open};
 use crate::probe::dial::request_id;
 use crate::probe::evidence::{Caller, Connect, ProxyEvidence};
 
-const LISTENER: &str = "listener.0.0.0.0_15006.";
 /// How long lines may take to come: a proxy writes them out every ten seconds (Envoy's `--file-flush-interval-msec`).
 const EVIDENCE_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a server may take to accept a connection whose caller is already done with it.
@@ -57,10 +57,7 @@ impl End {
     async fn look(&mut self, request: &str) -> Result<(), MeshError> {
         let stats = self.proxy.stats_of_calls().await?;
         let seen = &mut self.seen;
-        seen.open = stats
-            .get(&format!("{LISTENER}downstream_cx_active"))
-            .copied()
-            .unwrap_or_default();
+        seen.open = open(&stats);
         seen.stats = difference(&stats, &self.before);
         for text in self.proxy.log().await? {
             let Some(line) = Line::parse(&text) else {
@@ -163,26 +160,10 @@ fn missing(
     if server.open > 0 {
         return Some("the server sidecar's connections to close");
     }
-    let accepted =
-        count(&server.stats, "downstream_cx_total") + count(&server.stats, "no_filter_chain_match");
+    let accepted = of_listener(&server.stats, "downstream_cx_total")
+        + of_listener(&server.stats, "no_filter_chain_match");
     if i64::try_from(server.listener.len()).unwrap_or(i64::MAX) < accepted {
         return Some("the server sidecar's listener log lines");
     }
     (accepted == 0 && !grace_is_over).then_some("the server sidecar to accept")
-}
-
-fn count(stats: &BTreeMap<String, i64>, counter: &str) -> i64 {
-    stats
-        .get(&format!("{LISTENER}{counter}"))
-        .copied()
-        .unwrap_or_default()
-}
-
-fn difference(now: &BTreeMap<String, i64>, before: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
-    now.iter()
-        .filter_map(|(name, value)| {
-            let moved = value - before.get(name).copied().unwrap_or_default();
-            (moved != 0).then(|| (name.clone(), moved))
-        })
-        .collect()
 }

@@ -3,18 +3,15 @@
 //! Nothing of it is to be seen outside: the namespaces have no names, and the bridge is in one of its own. The system
 //! takes them away when the harness ends, in whatever way.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use semver::Version;
 
 use super::captured::{Captured, Room, Rooms, namespace};
-use super::sidecars::{SidecarMesh, stored};
+use super::sidecars::SidecarMesh;
 use super::{Capability, MeshError, Settings, Tier};
 use crate::call::PodName;
-use crate::envoy::binary::EnvoyBinary;
 use crate::envoy::process::Host;
 use crate::istio::Workload;
 use crate::network_namespace::NetworkNamespace;
@@ -43,14 +40,6 @@ pub(crate) struct Threads;
 impl Rooms for Threads {
     const TIER: Tier = Tier::Netns;
     type Room = NetworkNamespace;
-
-    async fn binaries(
-        &mut self,
-        releases: Vec<Version>,
-        settings: &Settings,
-    ) -> Result<BTreeMap<Version, EnvoyBinary>, MeshError> {
-        stored(releases, settings).await
-    }
 
     async fn rooms(&mut self, pods: &[(PodName, &Workload)]) -> Result<Vec<NetworkNamespace>, MeshError> {
         Ok(try_join_all(pods.iter().map(|_| namespace())).await?)

@@ -10,11 +10,11 @@ use std::time::Duration;
 use crate::call::Connections;
 use crate::envoy::logs::{Line, Log, Marked, debug_message};
 use crate::mesh::MeshError;
+use crate::mesh::counters::{difference, of_listener, open};
 use crate::probe::evidence::{Caller, Connect, ProxyEvidence};
 
 use super::sidecar::Sidecar;
 
-const LISTENER: &str = "listener.0.0.0.0_15006.";
 /// Counts connections that their client closed while a listener filter still waited for its first bytes.
 const INSPECTED_TO_THE_END: &str = ".downstream_listener_filter_remote_close";
 
@@ -321,28 +321,9 @@ pub(super) fn accepted(stats: &BTreeMap<String, i64>) -> i64 {
     .sum()
 }
 
-/// Inbound connections that are open.
-pub(super) fn open(stats: &BTreeMap<String, i64>) -> i64 {
-    of_listener(stats, "downstream_cx_active")
-}
-
 /// Whether a proxy counts this as a client, and not towards its own application or as a server.
 fn is_of_client(stat: &str) -> bool {
     let cluster = stat.strip_prefix("cluster.");
     cluster
         .is_some_and(|name| !name.starts_with("inbound|") && !name.starts_with("InboundPassthroughCluster"))
-}
-
-fn of_listener(stats: &BTreeMap<String, i64>, counter: &str) -> i64 {
-    let found = stats.get(&format!("{LISTENER}{counter}"));
-    found.copied().unwrap_or_default()
-}
-
-fn difference(now: &BTreeMap<String, i64>, before: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
-    now.iter()
-        .filter_map(|(name, value)| {
-            let moved = value - before.get(name).copied().unwrap_or_default();
-            (moved != 0).then(|| (name.clone(), moved))
-        })
-        .collect()
 }

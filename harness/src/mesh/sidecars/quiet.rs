@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::observe::{accepted, open};
+use super::observe::accepted;
 use super::sidecar::Sidecar;
 use crate::call::{Call, Connections, PodName, WorkloadName};
 use crate::envoy::logs::{Line, Log, Tail};
 use crate::istio::Topology;
+use crate::mesh::counters::open;
 use crate::mesh::reached::candidates;
 use crate::mesh::{MeshError, Tally};
 
