@@ -21,7 +21,7 @@ const SBOM: &str = "meshproof.cdx.json";
 const CHECKSUMS: &str = "SHA256SUMS";
 
 /// Build what a release consists of: an archive with the program, its manual pages and completions, its checksum, and a
-/// bill of materials (CycloneDX, which needs cargo-cyclonedx).
+/// bill of materials (CycloneDX, which needs cargo-cyclonedx), in the archive and beside it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -53,7 +53,8 @@ impl Dist {
             std::fs::remove_dir_all(&out).with_context(|| format!("cannot replace {}", out.display()))?;
         }
         std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-        sbom(&root, &out)?;
+        let sbom = sbom(&root)?;
+        std::fs::write(out.join(SBOM), &sbom)?;
         let binary = build(&root)?;
         let name = format!(
             "{NAME}-{version}-{}-{}",
@@ -61,7 +62,7 @@ impl Dist {
             std::env::consts::OS
         );
         let archive = out.join(format!("{name}.tar.gz"));
-        pack(&root, &binary, command, &name, &archive)?;
+        pack(&root, &binary, sbom.as_bytes(), command, &name, &archive)?;
         let digest = format!("{}  {name}.tar.gz\n", digest(&archive)?);
         std::fs::write(out.join(CHECKSUMS), digest)?;
         for file in [archive, out.join(CHECKSUMS), out.join(SBOM)] {
@@ -102,30 +103,61 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(target.join("release").join(NAME))
 }
 
-/// cargo-cyclonedx writes beside the manifest of every package it meets; only the program's is wanted.
-fn sbom(root: &Path, out: &Path) -> anyhow::Result<()> {
+/// The bill of materials of the program, for the target it is built for.
+///
+/// cargo-cyclonedx writes one beside the manifest of every package of the workspace; only the program's is wanted.
+fn sbom(root: &Path) -> anyhow::Result<String> {
     const NAMED: &str = "dist-sbom";
     let arguments = ["cyclonedx", "--format", "json", "--override-filename", NAMED];
-    let made = run(
-        cargo().args(arguments).arg("--quiet").current_dir(root),
-        "cargo cyclonedx",
-    );
-    for package in ["harness", "kubernetes-double", "scenarios", "xtask"] {
-        let file = root.join(package).join(format!("{NAMED}.json"));
-        if package == "xtask" && made.is_ok() {
-            std::fs::rename(&file, out.join(SBOM))
-                .with_context(|| format!("cargo cyclonedx did not write {}", file.display()))?;
-        } else if file.exists() {
-            std::fs::remove_file(&file)?;
-        }
+    let mut command = cargo();
+    command.args(arguments).arg("--quiet").current_dir(root);
+    if let Some(seconds) = committed(root) {
+        // Without it the time of the build and a random number would be in it.
+        command.env("SOURCE_DATE_EPOCH", seconds);
     }
-    made.context("the bill of materials needs it: cargo install --locked --version 0.5.9 cargo-cyclonedx")
+    let made = run(&mut command, "cargo cyclonedx");
+    let mut of_program = None;
+    for package in std::fs::read_dir(root)? {
+        let package = package?;
+        let file = package.path().join(format!("{NAMED}.json"));
+        if !file.is_file() {
+            continue;
+        }
+        if package.file_name() == "xtask" {
+            of_program = Some(std::fs::read_to_string(&file)?);
+        }
+        std::fs::remove_file(&file)?;
+    }
+    made.context("the bill of materials needs it: cargo install --locked --version 0.5.9 cargo-cyclonedx")?;
+    let text = of_program.context("cargo cyclonedx wrote nothing beside xtask/Cargo.toml")?;
+    Ok(relative(&text, root))
+}
+
+/// When what is built was committed, in seconds since 1970: none outside of a checkout.
+fn committed(root: &Path) -> Option<String> {
+    if let Some(set) = std::env::var_os("SOURCE_DATE_EPOCH") {
+        return set.into_string().ok();
+    }
+    let arguments = ["log", "-1", "--format=%ct"];
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(root)
+        .output()
+        .ok()?;
+    let seconds = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !seconds.is_empty()).then_some(seconds)
+}
+
+/// Where it was built is nobody's business, and another folder must not give another bill.
+fn relative(text: &str, root: &Path) -> String {
+    text.replace(&format!("file://{}", root.display()), "file://")
 }
 
 /// The same content gives the same archive: no times and no owners are in it.
 fn pack(
     root: &Path,
     binary: &Path,
+    sbom: &[u8],
     command: clap::Command,
     name: &str,
     archive: &Path,
@@ -140,6 +172,7 @@ fn pack(
         tar.append_data(&mut header, format!("{name}/{path}"), content)
     };
     add(NAME.to_owned(), &std::fs::read(binary)?, 0o755)?;
+    add(SBOM.to_owned(), sbom, 0o644)?;
     for text in ["LICENSE", "README.md", "CHANGELOG.md"] {
         add(text.to_owned(), &std::fs::read(root.join(text))?, 0o644)?;
     }
@@ -156,4 +189,23 @@ fn pack(
 fn digest(file: &Path) -> anyhow::Result<String> {
     let digest = Sha256::digest(std::fs::read(file)?);
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bill_does_not_say_where_it_was_built() {
+        let of = |root: &str| {
+            let text =
+                format!(r#"{{"bom-ref":"path+file://{root}/xtask#0.1.0","purl":"file://../harness"}}"#);
+            relative(&text, Path::new(root))
+        };
+        assert_eq!(of("/home/somebody/meshproof"), of("/src"));
+        assert_eq!(
+            of("/src"),
+            r#"{"bom-ref":"path+file:///xtask#0.1.0","purl":"file://../harness"}"#
+        );
+    }
 }
