@@ -1,6 +1,7 @@
 //! A result directory: one JSON line per run of a scenario, where they were made, and the same as JUnit XML.
 
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Provenance;
@@ -122,13 +123,20 @@ pub fn read(place: &Path) -> Result<Run, ReportError> {
     })
 }
 
-/// Nobody ever reads half a file.
+/// Nobody ever reads half a file, and whoever may read other files here may read it: what copies the volume of a Job is a
+/// pod of its own, and rarely of the same user.
 fn replace(folder: &Path, path: &Path, content: &[u8]) -> Result<(), ReportError> {
     let failed = |source| ReportError::Write {
         path: path.to_owned(),
         source,
     };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    // The umask takes from it, as from any file.
+    let readable = std::fs::Permissions::from_mode(0o666);
+    let mut builder = tempfile::Builder::new();
+    let mut file = builder
+        .permissions(readable)
+        .tempfile_in(folder)
+        .map_err(failed)?;
     file.write_all(content).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
@@ -169,5 +177,27 @@ fn provenance(path: PathBuf) -> Result<Option<Provenance>, ReportError> {
             .map_err(|source| ReportError::NoProvenance { path, source }),
         Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(ReportError::Read { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_as_readable_as_any_file_in_their_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = folder.path().join("plain");
+        std::fs::write(&plain, "").unwrap();
+        let run = Run {
+            results: Vec::new(),
+            provenance: None,
+        };
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+
+        let results = write(folder.path(), &run).unwrap();
+
+        assert_eq!(mode(&results), mode(&plain));
+        assert_eq!(mode(&folder.path().join(JUNIT)), mode(&plain));
     }
 }
