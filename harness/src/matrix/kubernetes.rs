@@ -6,8 +6,9 @@ use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule,
 };
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource, PodSpec,
-    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Volume, VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource,
+    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext,
+    Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -21,6 +22,9 @@ const SCRATCH: &str = "scratch";
 const PROCESSORS: &str = "2";
 /// The catalogue takes 568 MiB at its peak with two scenarios at a time, shared pages counted for each proxy.
 const MEMORY: &str = "1Gi";
+
+/// The user of the image, as in `Containerfile`. A new volume is root's: its group is made this one's.
+const GROUP: i64 = 65532;
 
 /// What a Job is made of.
 #[derive(Clone, Debug)]
@@ -82,6 +86,11 @@ impl IndexedJob {
         PodSpec {
             restart_policy: Some("Never".to_owned()),
             automount_service_account_token: Some(false),
+            security_context: Some(PodSecurityContext {
+                fs_group: Some(GROUP),
+                fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+                ..PodSecurityContext::default()
+            }),
             containers: vec![self.container()],
             volumes: Some(vec![
                 Volume {
