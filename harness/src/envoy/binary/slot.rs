@@ -104,6 +104,13 @@ impl<'a> Slot<'a> {
         Ok(Some(state))
     }
 
+    /// Whether the binary is there and, by its content, as pinned. Reads all of it, and writes nothing.
+    pub(super) fn is_as_pinned(&self) -> bool {
+        let state = fs::metadata(&self.binary)
+            .and_then(|metadata| damage::verify(&self.binary, &metadata, &self.pin.binary));
+        matches!(state, Ok(Ok(())))
+    }
+
     /// A folder to work in, on the disk of the cache, removed with the value returned.
     pub(super) fn work_folder(&self) -> Result<TempDir, ProvisionError> {
         tempfile::Builder::new()

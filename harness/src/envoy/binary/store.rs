@@ -336,7 +336,11 @@ impl Store {
         if slot.is_vouched_for() {
             return Ok(installed(&slot, How::AlreadyThere));
         }
-        let _lock = slot.lock(progress)?;
+        let _lock = match slot.lock(progress) {
+            // The cache of an image: layers keep no receipts, and its user may not write there.
+            Err(_) if slot.is_as_pinned() => return Ok(installed(&slot, How::AlreadyThere)),
+            lock => lock?,
+        };
         if let Err(error) = slot.sweep() {
             // The pip of a killed installation may still write there. The next sweep will get it.
             tracing::debug!(%version, %error, "left behind");

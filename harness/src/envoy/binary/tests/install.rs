@@ -103,6 +103,25 @@ fn a_binary_that_changed_is_noticed() {
 }
 
 #[test]
+fn what_is_as_pinned_is_used_where_nothing_can_be_written() {
+    let world = World::new();
+    let path = world.install().unwrap().path;
+    fs::remove_file(path.with_file_name("receipt.json")).unwrap();
+    // A folder cannot be opened for writing, not even by root.
+    let lock = world.store.root().join("1.36.4-linux-x86_64.lock");
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    assert_eq!(world.install().unwrap().how, How::AlreadyThere);
+
+    fs::write(&path, "#!/bin/sh").unwrap();
+    let error = world.install().unwrap_err();
+    assert!(
+        matches!(error, ProvisionError::Cache { action: "lock", .. }),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_damaged_receipt_or_a_lost_permission_is_put_right() {
     let world = World::new();
     let path = world.install().unwrap().path;
