@@ -1,7 +1,7 @@
 //! The injection webhook of a kind cluster is taken away by a run, and put back whatever becomes of the run.
 
 use meshproof::mesh::kubernetes::KubernetesMesh;
-use meshproof::mesh::{Mesh, Tier};
+use meshproof::mesh::{Mesh, Settings, Tier};
 use meshproof::scenario::verdict::Verdict;
 use meshproof::scenario::{Options, plan};
 use serde_json::Value;
@@ -96,4 +96,23 @@ async fn what_somebody_installed_meanwhile_is_left_alone() {
     mesh.down().await;
     assert_eq!(registered(&cluster)[0].0["istio.io/rev"], "newer");
     assert_eq!((copies(&cluster), cluster.left()), (0, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_run_that_keeps_what_it_made_keeps_no_webhook_from_others() {
+    let cluster = cluster();
+    let before = registered(&cluster);
+    let settings = Settings {
+        keep: true,
+        ..cluster.settings(Tier::Kind).await
+    };
+    let mut mesh = KubernetesMesh::new(Tier::Kind, &settings).unwrap();
+    let phases = plan(&scenario("webhook-removed"), &Options::on(Tier::Kind)).unwrap();
+    for phase in &phases[..2] {
+        mesh.apply(phase.desired.clone()).await.unwrap();
+    }
+    mesh.down().await;
+    settings.place.unwrap().clear().await.unwrap();
+    assert_eq!((registered(&cluster), copies(&cluster)), (before, 0));
+    assert!(!cluster.left().is_empty());
 }

@@ -242,7 +242,11 @@ impl Mesh for KubernetesMesh {
     async fn down(&mut self) {
         let Some(names) = &self.names else { return };
         if self.keep {
-            self.place.ended(names.run());
+            // What is everybody's is not kept as it is.
+            match self.place.restore_webhook(names.run()).await {
+                Ok(()) => self.place.ended(names.run()),
+                Err(error) => tracing::debug!(run = names.run(), %error, "the webhook is not back yet"),
+            }
             return;
         }
         // Whoever holds the place tries again, and says what is left.

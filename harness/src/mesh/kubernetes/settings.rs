@@ -113,11 +113,7 @@ impl Place {
     /// Removes what carries the label of a run, and nothing else.
     pub(super) async fn remove(&self, run: &str) -> Result<Vec<String>, KubernetesError> {
         let context = &self.context;
-        let webhooks = self.lock().get(run).cloned().flatten();
-        if let Some(namespace) = webhooks {
-            webhook::restore(context, &namespace).await?;
-            self.restored(run);
-        }
+        self.restore_webhook(run).await?;
         let policies = self
             .root_namespace
             .iter()
@@ -148,8 +144,14 @@ impl Place {
         self.lock().insert(run.to_owned(), Some(namespace.to_owned()));
     }
 
-    pub(super) fn restored(&self, run: &str) {
-        self.lock().insert(run.to_owned(), None);
+    /// Puts the injection webhook back, if the run took it away.
+    pub(super) async fn restore_webhook(&self, run: &str) -> Result<(), KubernetesError> {
+        let namespace = self.lock().get(run).cloned().flatten();
+        if let Some(namespace) = namespace {
+            webhook::restore(&self.context, &namespace).await?;
+            self.lock().insert(run.to_owned(), None);
+        }
+        Ok(())
     }
 
     pub(super) fn ended(&self, run: &str) {

@@ -63,15 +63,9 @@ impl KubernetesMesh {
         let Some(namespace) = self.first_namespace() else {
             return Ok(());
         };
-        let context = self.place.context.clone();
         match is_removed {
-            true => {
-                remove(&self.place, names.run(), &namespace).await?;
-            }
-            false => restore(&context, &namespace).await?,
-        }
-        if !is_removed {
-            self.place.restored(names.run());
+            true => remove(&self.place, names.run(), &namespace).await?,
+            false => self.place.restore_webhook(names.run()).await?,
         }
         self.is_webhook_removed = is_removed;
         self.in_force(!is_removed).await
