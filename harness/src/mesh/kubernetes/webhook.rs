@@ -64,7 +64,11 @@ impl KubernetesMesh {
             return Ok(());
         };
         match is_removed {
-            true => remove(&self.place, names.run(), &namespace).await?,
+            true => {
+                // Another run may have begun meanwhile, and taken it.
+                self.finds_webhook(names).await?;
+                remove(&self.place, names.run(), &namespace).await?;
+            }
             false => self.place.restore_webhook(names.run()).await?,
         }
         self.is_webhook_removed = is_removed;
@@ -113,7 +117,7 @@ impl KubernetesMesh {
     }
 }
 
-/// Keeps copies of all injection webhooks in this namespace, and deletes them.
+/// Keeps copies of all injection webhooks in this namespace, of whatever revision, and deletes them.
 async fn remove(place: &Place, run: &str, namespace: &str) -> Result<(), KubernetesError> {
     let context = &place.context;
     let mut found = Vec::new();
@@ -178,11 +182,12 @@ pub(super) fn by_hand(context: &str, namespace: &str) -> String {
     )
 }
 
+/// Where one of them is there again, the others are created all the same, and the copies go.
 fn command(context: &str, namespace: &str) -> String {
     let kubectl = format!("kubectl --context {context}");
     format!(
         "{kubectl} --namespace {namespace} get configmap {COPIES} --output \
-         go-template='{{{{range .data}}}}{{{{.}}}}{{{{end}}}}' | {kubectl} create --filename - && \
+         go-template='{{{{range .data}}}}{{{{.}}}}{{{{end}}}}' | {kubectl} create --filename -; \
          {kubectl} --namespace {namespace} delete configmap {COPIES}"
     )
 }
