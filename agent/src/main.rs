@@ -26,8 +26,7 @@ struct Agent {
 enum Command {
     /// Make a call, and print what the caller saw
     Call {
-        /// The call as JSON; one with a key is read from standard input alone, for arguments are there for all to read
-        /// [default: a line of standard input]
+        /// The call as JSON [default: a line of standard input, where one with a key belongs: arguments are there for all to read]
         question: Option<String>,
     },
     /// Be the application: listen, answer, and print what is seen

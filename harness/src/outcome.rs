@@ -315,6 +315,15 @@ impl Outcome {
         self
     }
 
+    /// What it can be: the outcome, or with `unknown` the candidates. None: nothing is excluded.
+    #[must_use]
+    pub fn possible(&self) -> &[OutcomeId] {
+        match self.id {
+            OutcomeId::Unknown => &self.candidates,
+            _ => std::slice::from_ref(&self.id),
+        }
+    }
+
     /// Whether both name the same outcome and side (details aside).
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {

@@ -31,7 +31,7 @@ use crate::audit::{self, AuditError};
 use crate::call::Call;
 use crate::istio::Topology;
 use crate::logs::{Patterns, PatternsError};
-use crate::outcome::{Outcome, OutcomeId};
+use crate::outcome::Outcome;
 use crate::snapshot::{Mixed, Snapshot};
 use checks::View;
 use court::Court;
@@ -90,10 +90,8 @@ impl Probed {
     /// Whether it was delivered, over whatever.
     #[must_use]
     pub fn is_delivered(&self) -> bool {
-        let outcome = &self.outcome;
-        let is_delivered = |it: &OutcomeId| it.is_delivered();
-        outcome.id.is_delivered()
-            || (!outcome.candidates.is_empty() && outcome.candidates.iter().all(is_delivered))
+        let possible = self.outcome.possible();
+        !possible.is_empty() && possible.iter().all(|it| it.is_delivered())
     }
 
     fn is_of(&self, call: &Call) -> bool {

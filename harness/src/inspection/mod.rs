@@ -15,6 +15,7 @@ use tokio::sync::mpsc::channel;
 
 use crate::call::{PodName, WorkloadName};
 use crate::diagnose::{Observed, ProxyConfig, ProxySeen, Shown, Subject};
+use crate::istio::injection::PROXY;
 use crate::istio::{Topology, workload_of};
 use crate::kubernetes::{Container, Containers, Context, KubernetesError, LogLine};
 use crate::snapshot::{Mixed, Object, Scope, Snapshot};
@@ -22,8 +23,7 @@ use crate::snapshot::{Mixed, Object, Scope, Snapshot};
 pub use beneath::{beneath, is_open_beneath, narrowed};
 pub use witnessed::{Logged, Witnessed, witnesses};
 
-/// The container of a sidecar, and istiod's.
-const PROXY: &str = "istio-proxy";
+/// istiod's container.
 const ISTIOD: &str = "discovery";
 /// How the agent in a sidecar is asked for what its Envoy's admin interface shows (istioctl/pkg/kubeclient@1.30.3).
 const ADMIN: [&str; 3] = ["pilot-agent", "request", "GET"];

@@ -10,10 +10,11 @@ use tokio::time::{Instant, sleep};
 
 use super::beneath::{beneath, is_open_beneath, narrowed};
 use super::witnessed::{Logged, Witnessed, witnesses};
-use super::{Inspection, PROXY, Pod};
+use super::{Inspection, Pod};
 use crate::call::{Call, CallKind, Payload};
 use crate::diagnose::{Carried, Observed, Probed, Shown, Subject};
 use crate::envoy::answers;
+use crate::istio::injection::PROXY;
 use crate::istio::{Topology, workload_of};
 use crate::kubernetes::{Beside, Container, Cursor, KubernetesError};
 use crate::logs::Entry;
@@ -80,7 +81,8 @@ impl Inspection<'_> {
             has_sidecar: topology.has_sidecar(&call.from),
             observed,
         };
-        let mut outcome = witnessed.outcome();
+        let evidence = witnessed.evidence();
+        let mut outcome = classify(&evidence);
         if is_open_beneath(&outcome) {
             match self.outcome_beneath(topology, call, agent).await {
                 Ok(beneath) => outcome = narrowed(outcome, &beneath),
@@ -91,7 +93,7 @@ impl Inspection<'_> {
             call: call.clone(),
             agent: format!("an agent ({agent}) beside {}", call.from),
             outcome,
-            carried: carried(&witnessed.clusters(), &asked.opened),
+            carried: carried(&clusters(&evidence), &asked.opened),
         })
     }
 
@@ -261,6 +263,14 @@ impl Inspection<'_> {
             .and_then(|it| answers::connections(&it).ok())
             .unwrap_or_default()
     }
+}
+
+/// The clusters of the caller's sidecar that the call went to.
+fn clusters(evidence: &Evidence) -> Vec<String> {
+    let logged = evidence.client_proxy.iter().flat_map(|it| &it.access_log);
+    let mut found: Vec<String> = logged.filter_map(|it| it.up_cluster.clone()).collect();
+    found.dedup();
+    found
 }
 
 /// Whether the call's cluster opened a connection while it was made.

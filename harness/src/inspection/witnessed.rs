@@ -1,12 +1,10 @@
-//! A call of our own, classified from what a mesh shows as Istio ships it: what its caller saw, what the sidecars of both ends
+//! Evidence of a call of our own, from what a mesh shows as Istio ships it: what its caller saw, what the sidecars of both ends
 //! logged of it in Istio's format, and the secrets they hold.
 
 use crate::call::{Call, CallKind, WorkloadName};
 use crate::diagnose::{Observed, ProxyConfig, servers};
 use crate::istio::Topology;
 use crate::logs::{Entry, View};
-use crate::outcome::Outcome;
-use crate::probe::classify;
 use crate::probe::evidence::{AccessLogEntry, Caller, CertificateInUse, Evidence, ProxyEvidence};
 
 /// Whose the lines of a log are.
@@ -44,19 +42,6 @@ pub fn witnesses(topology: &Topology, call: &Call) -> Vec<WorkloadName> {
 }
 
 impl Witnessed<'_> {
-    /// What became of it.
-    #[must_use]
-    pub fn outcome(&self) -> Outcome {
-        classify(&self.evidence())
-    }
-
-    /// The clusters of the caller's sidecar that it went to.
-    pub(super) fn clusters(&self) -> Vec<String> {
-        let mut found: Vec<String> = self.own().into_iter().filter_map(|it| it.cluster).collect();
-        found.dedup();
-        found
-    }
-
     /// What the caller's sidecar logged of it.
     fn own(&self) -> Vec<Entry> {
         match self.has_sidecar {
@@ -68,7 +53,9 @@ impl Witnessed<'_> {
         }
     }
 
-    fn evidence(&self) -> Evidence {
+    /// What there is to classify.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
         let own = self.own();
         let served: Vec<Entry> = self
             .servers

@@ -42,8 +42,8 @@ pub(crate) fn on_creation(
     namespace_labels: &Labels,
     control_plane: &Version,
 ) -> Sidecar {
-    if proxy_container(spec).is_some() {
-        return as_written(spec, control_plane, NoSidecar::NotRequested);
+    if let Some(own) = brought_along(spec, control_plane) {
+        return own;
     }
     match refusal(metadata, spec, namespace, namespace_labels) {
         Some(reason) => Sidecar::Absent { reason },
@@ -73,12 +73,15 @@ pub(super) fn unmodelled_annotations(metadata: &ObjectMeta) -> Vec<String> {
 
 /// What a pod has that no webhook looks at (any more): its istio-proxy container, whether classic or native, decides.
 pub(super) fn as_written(spec: &PodSpec, control_plane: &Version, otherwise: NoSidecar) -> Sidecar {
-    match proxy_container(spec) {
-        Some(proxy) => Sidecar::Injected {
-            release: release_of(proxy.image.as_deref(), control_plane),
-        },
-        None => Sidecar::Absent { reason: otherwise },
-    }
+    brought_along(spec, control_plane).unwrap_or(Sidecar::Absent { reason: otherwise })
+}
+
+/// The sidecar that is in the pod's own specification.
+fn brought_along(spec: &PodSpec, control_plane: &Version) -> Option<Sidecar> {
+    let proxy = proxy_container(spec)?;
+    Some(Sidecar::Injected {
+        release: release_of(proxy.image.as_deref(), control_plane),
+    })
 }
 
 /// Whether clients see the pod as one that speaks mTLS: its label `security.istio.io/tlsMode` is `istio`

@@ -77,13 +77,6 @@ impl Context {
                 .map_err(Error::BuildRequest)?;
             self.client().request::<Value>(request).await
         };
-        match tokio::time::timeout(self.answer(), write).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.failed("patch", &what, &error)),
-            Err(_) => Err(KubernetesError::Silent {
-                what,
-                after: self.answer(),
-            }),
-        }
+        self.bounded_to("patch", &what, write).await.map(|_| ())
     }
 }

@@ -15,6 +15,7 @@ use super::{Container, Context, Cursor, KubernetesError};
 
 /// How often a container is looked at that nobody announces the end of.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
+
 /// A program in a container of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Beside<'a> {
@@ -92,14 +93,7 @@ impl Context {
         );
         let (parameters, patch) = (PatchParams::default(), Patch::Strategic(&patch));
         let write = pods.patch_ephemeral_containers(&container.pod, &parameters, &patch);
-        match tokio::time::timeout(self.answer(), write).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.failed("add", &what, &error)),
-            Err(_) => Err(KubernetesError::Silent {
-                what,
-                after: self.answer(),
-            }),
-        }
+        self.bounded_to("add", &what, write).await.map(|_| ())
     }
 }
 

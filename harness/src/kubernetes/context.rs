@@ -112,8 +112,18 @@ impl Context {
         what: &str,
         answer: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, KubernetesError> {
+        self.bounded_to("get", what, answer).await
+    }
+
+    /// The same where it is no question: `verb` says what may have failed.
+    pub(super) async fn bounded_to<T>(
+        &self,
+        verb: &'static str,
+        what: &str,
+        answer: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, KubernetesError> {
         match tokio::time::timeout(self.answer, answer).await {
-            Ok(answered) => answered.map_err(|error| self.failed("get", what, &error)),
+            Ok(answered) => answered.map_err(|error| self.failed(verb, what, &error)),
             Err(_) => Err(KubernetesError::Silent {
                 what: what.to_owned(),
                 after: self.answer,

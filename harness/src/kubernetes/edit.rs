@@ -8,6 +8,29 @@ use serde_json::Value;
 use super::apply::MANAGER;
 use super::{Context, KubernetesError, Resource, Selection};
 
+/// What the server keeps about an object, and what would be in the way of creating it anew.
+const OF_SERVER: [&str; 6] = [
+    "creationTimestamp",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
+/// An object as it may be created again.
+#[must_use]
+pub fn anew(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|key, _| !OF_SERVER.contains(&key.as_str()));
+    }
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+    object
+}
+
 /// Whether a change is made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Effect {
@@ -169,13 +192,7 @@ impl Context {
             let request = build(&Request::new(selection.path(version))).map_err(Error::BuildRequest)?;
             self.client().request::<Value>(request).await
         };
-        match tokio::time::timeout(self.answer(), write).await {
-            Ok(written) => written.map_err(|error| self.failed(verb, &what, &error)),
-            Err(_) => Err(KubernetesError::Silent {
-                what,
-                after: self.answer(),
-            }),
-        }
+        self.bounded_to(verb, &what, write).await
     }
 }
 

@@ -20,7 +20,7 @@ mod tests;
 pub use beside::{Beside, without_privileges};
 pub use container::{Container, Cursor, Executed, HOPELESS};
 pub use context::Context;
-pub use edit::Effect;
+pub use edit::{Effect, anew};
 pub use error::KubernetesError;
 pub use pod_logs::{Containers, LogLine};
 pub use resource::{Resource, Selection};

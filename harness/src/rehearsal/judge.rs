@@ -55,11 +55,7 @@ impl Judged {
     /// Whether what the agent's call became cannot be what happened.
     pub(super) fn is_contradicted(&self) -> bool {
         let Some(probed) = &self.probed else { return false };
-        let possible = |of: &Outcome| match of.id {
-            OutcomeId::Unknown => of.candidates.clone(),
-            id => vec![id],
-        };
-        let (ours, theirs) = (possible(probed), possible(&self.observed));
+        let (ours, theirs) = (probed.possible(), self.observed.possible());
         // One that names nothing excludes nothing.
         !ours.is_empty() && !theirs.is_empty() && !ours.iter().any(|it| theirs.contains(it))
     }

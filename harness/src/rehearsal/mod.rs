@@ -205,7 +205,7 @@ async fn probed(
         has_sidecar: topology.has_sidecar(&call.from),
         observed: seen,
     };
-    let mut outcome = witnessed.outcome();
+    let mut outcome = classify(&witnessed.evidence());
     if is_open_beneath(&outcome) {
         let beneath = mesh.call(&beneath(call)).await?;
         outcome = narrowed(outcome, &classify(&beneath));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::kubernetes::Resource;
+use crate::kubernetes::{Resource, anew};
 
 const DESTINATION_RULES: Resource = Resource {
     group: "networking.istio.io",
@@ -17,16 +17,6 @@ const PEER_AUTHENTICATIONS: Resource = Resource {
     plural: "peerauthentications",
     kind: "PeerAuthentication",
 };
-
-/// What the server keeps about an object, and what would be in the way of creating it anew.
-const OF_SERVER: [&str; 6] = [
-    "creationTimestamp",
-    "generation",
-    "managedFields",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-];
 
 /// The resources whose objects may be changed.
 pub(super) fn resource(kind: &str) -> Option<&'static Resource> {
@@ -89,18 +79,6 @@ fn set_one(policy: &mut Value) -> Result<(), &'static str> {
     }
     policy["tls"] = json!({"mode": "ISTIO_MUTUAL"});
     Ok(())
-}
-
-/// An object as it may be created again.
-pub(super) fn anew(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|key, _| !OF_SERVER.contains(&key.as_str()));
-    }
-    if let Some(fields) = object.as_object_mut() {
-        fields.remove("status");
-    }
-    object
 }
 
 /// An object as YAML, for people.

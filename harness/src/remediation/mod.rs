@@ -12,7 +12,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::diagnose::{DiagnoseError, Edit, Remedy};
-use crate::kubernetes::{Context, Effect, KubernetesError, Resource};
+use crate::kubernetes::{Context, Effect, KubernetesError, Resource, anew};
 use crate::snapshot::ObjectRef;
 
 pub use harm::Harm;
@@ -222,7 +222,7 @@ impl Made {
             }
             (None, Edit::Delete) => {
                 let written = context
-                    .create(plan.resource, &edit::anew(&plan.before), Effect::Made)
+                    .create(plan.resource, &anew(&plan.before), Effect::Made)
                     .await;
                 written.map_err(|error| plan.told(error))?;
                 Ok(Undone::Restored)

@@ -43,7 +43,7 @@ pub(crate) fn start(double: &Arc<Double>) -> Kubelet {
     let injector = Arc::clone(&world);
     double.on_admission(move |key, object| {
         if key.plural == "pods" && !has_sidecar(object) && injector.lock().unwrap().injects() {
-            object["spec"]["initContainers"] = json!([{"name": "istio-proxy"}]);
+            object["spec"]["initContainers"] = json!([{"name": "istio-proxy", "restartPolicy": "Always"}]);
         }
     });
     let mourner = Arc::clone(&world);

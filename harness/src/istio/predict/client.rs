@@ -529,10 +529,7 @@ fn agreed(outcomes: Vec<Outcome>, why_not: &str) -> Outcome {
     {
         return first.clone();
     }
-    let ids = outcomes.iter().flat_map(|outcome| match outcome.id {
-        OutcomeId::Unknown => outcome.candidates.clone(),
-        id => vec![id],
-    });
+    let ids = outcomes.iter().flat_map(Outcome::possible).copied();
     Outcome::unknown(ids.collect(), why_not)
 }
 

@@ -85,7 +85,6 @@ pub struct KubernetesMesh {
     hidden: BTreeSet<PodName>,
     components: Vec<Component>,
     calls_made: u64,
-    is_webhook_removed: bool,
     /// Where evidence of failed calls went.
     kept: Option<PathBuf>,
 }
@@ -113,7 +112,6 @@ impl KubernetesMesh {
             hidden: BTreeSet::new(),
             components: Vec::new(),
             calls_made: 0,
-            is_webhook_removed: false,
             kept: None,
         })
     }
@@ -165,7 +163,7 @@ impl Mesh for KubernetesMesh {
         self.bring(&names, objects).await?;
         // Objects are changed first, as everywhere: what the webhook makes of them is what it was before.
         let is_removed = desired.conditions.webhook_removed;
-        if is_removed != self.is_webhook_removed {
+        if is_removed != self.place.removed_by(names.run()).is_some() {
             self.set_webhook(&names, is_removed).await?;
         }
         let context = self.place.context.clone();

@@ -98,7 +98,7 @@ impl Place {
                 Ok(namespaces) => removed.extend(namespaces),
                 Err(source) => {
                     return Err(Left {
-                        webhooks: self.lock().get(&run).cloned().flatten(),
+                        webhooks: self.removed_by(&run),
                         run,
                         context: self.context.name().to_owned(),
                         is_in_root: self.root_namespace.is_some(),
@@ -140,14 +140,18 @@ impl Place {
         self.lock().entry(run.to_owned()).or_default();
     }
 
+    /// The namespace in which a run keeps the webhooks that it took away, if it did.
+    pub(super) fn removed_by(&self, run: &str) -> Option<String> {
+        self.lock().get(run).cloned().flatten()
+    }
+
     pub(super) fn removed(&self, run: &str, namespace: &str) {
         self.lock().insert(run.to_owned(), Some(namespace.to_owned()));
     }
 
     /// Puts the injection webhook back, if the run took it away.
     pub(super) async fn restore_webhook(&self, run: &str) -> Result<(), KubernetesError> {
-        let namespace = self.lock().get(run).cloned().flatten();
-        if let Some(namespace) = namespace {
+        if let Some(namespace) = self.removed_by(run) {
             webhook::restore(&self.context, &namespace).await?;
             self.lock().insert(run.to_owned(), None);
         }

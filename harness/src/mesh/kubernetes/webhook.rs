@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -13,23 +14,14 @@ use super::names::Names;
 use super::settings::Place;
 use super::workload::RUN;
 use super::{KubernetesMesh, LOOK_AGAIN};
-use crate::istio::injection::PROXY;
-use crate::kubernetes::{Context, Effect, KubernetesError, Selection};
+use crate::istio::injection::proxy_container;
+use crate::kubernetes::{Context, Effect, KubernetesError, Selection, anew};
 use crate::mesh::MeshError;
 
 /// What the copies are called, in a namespace of the run that took them away.
 const COPIES: &str = "meshproof-removed-webhooks";
 /// How long API servers may go on as before: each watches the configurations for itself.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(30);
-/// What belongs to an object as it was in the cluster, and not to what is created.
-const OF_THE_SERVER: [&str; 6] = [
-    "resourceVersion",
-    "uid",
-    "creationTimestamp",
-    "generation",
-    "managedFields",
-    "selfLink",
-];
 
 impl KubernetesMesh {
     /// Nobody else may have taken it away: pods of this run would come without sidecars, and be blamed for it.
@@ -71,7 +63,6 @@ impl KubernetesMesh {
             }
             false => self.place.restore_webhook(names.run()).await?,
         }
-        self.is_webhook_removed = is_removed;
         self.in_force(!is_removed).await
     }
 
@@ -102,7 +93,9 @@ impl KubernetesMesh {
         let deadline = Instant::now() + IN_FORCE_WITHIN;
         loop {
             let made = self.place.context.create(&PODS, &pod, Effect::Tried).await?;
-            if has_sidecar(&made) == is_injected {
+            let spec = serde_json::from_value::<PodSpec>(made["spec"].clone());
+            let spec = spec.map_err(|error| MeshError::Internal(error.to_string()))?;
+            if proxy_container(&spec).is_some() == is_injected {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -124,7 +117,7 @@ async fn remove(place: &Place, run: &str, namespace: &str) -> Result<(), Kuberne
     context
         .list(&Selection::all(&WEBHOOKS), |it| {
             if injects(&it) {
-                found.push(it);
+                found.push(anew(&it));
             }
         })
         .await?;
@@ -132,9 +125,6 @@ async fn remove(place: &Place, run: &str, namespace: &str) -> Result<(), Kuberne
     for configuration in &mut found {
         configuration["apiVersion"] = "admissionregistration.k8s.io/v1".into();
         configuration["kind"] = WEBHOOKS.kind.into();
-        if let Some(metadata) = configuration["metadata"].as_object_mut() {
-            metadata.retain(|key, _| !OF_THE_SERVER.contains(&key.as_str()));
-        }
         let name = name_of(configuration).to_owned();
         // A document of its own each, so that all of them together are a manifest.
         copies.insert(name, format!("---\n{configuration}\n").into());
@@ -203,12 +193,6 @@ fn injects(configuration: &Value) -> bool {
     names
         .into_iter()
         .any(|it| it.ends_with(".sidecar-injector.istio.io"))
-}
-
-fn has_sidecar(pod: &Value) -> bool {
-    let lists = [&pod["spec"]["containers"], &pod["spec"]["initContainers"]];
-    let mut containers = lists.into_iter().filter_map(Value::as_array).flatten();
-    containers.any(|it| it["name"] == PROXY)
 }
 
 fn name_of(object: &Value) -> &str {

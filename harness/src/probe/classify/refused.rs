@@ -284,13 +284,7 @@ fn one_of(outcomes: Vec<Outcome>) -> Option<Outcome> {
     if rest.iter().all(|outcome| outcome.agrees_with(first)) {
         return Some(first.clone());
     }
-    let candidates = outcomes
-        .iter()
-        .flat_map(|outcome| match outcome.id {
-            OutcomeId::Unknown => outcome.candidates.clone(),
-            id => vec![id],
-        })
-        .collect();
+    let candidates = outcomes.iter().flat_map(Outcome::possible).copied().collect();
     Some(Outcome::unknown(candidates, "attempts ended differently"))
 }
 
