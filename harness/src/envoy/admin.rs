@@ -82,7 +82,15 @@ impl Admin {
 
     /// Statistics that tell of calls, those that were ever touched.
     pub(crate) async fn stats_of_calls(&self) -> Result<BTreeMap<String, i64>, AdminError> {
-        Ok(answers::stats(&self.get(&answers::stats_of_calls()).await?))
+        let mut kept = self.statistics().await?;
+        kept.retain(|name, _| !stats::OF_WARMING.contains(&name.as_str()));
+        Ok(kept)
+    }
+
+    /// All that were ever touched. The bootstrap has the proxy keep few; to have it choose among them takes it longer than to
+    /// print them.
+    async fn statistics(&self) -> Result<BTreeMap<String, i64>, AdminError> {
+        Ok(answers::stats(&self.get("/stats?usedonly").await?))
     }
 
     /// Statistics whose full names match the expression, for Prometheus.
@@ -104,10 +112,7 @@ impl Admin {
     /// How much is still warming.
     pub(crate) async fn warming(&self) -> Result<Warming, AdminError> {
         let [clusters, listeners] = stats::OF_WARMING;
-        let text = self
-            .get(&format!("/stats?filter=^({clusters}|{listeners})$"))
-            .await?;
-        let stats = answers::stats(&text);
+        let stats = self.statistics().await?;
         let gauge = |name: &str| {
             stats
                 .get(name)
@@ -123,11 +128,16 @@ impl Admin {
 
     /// The names of secrets that are in use, and of those still waited for.
     pub(crate) async fn secrets(&self) -> Result<Secrets, AdminError> {
-        let warming = self.secret_versions("dynamic_warming_secrets").await?;
         Ok(Secrets {
+            warming: self.warming_secrets().await?,
             active: self.secret_versions("dynamic_active_secrets").await?,
-            warming: warming.into_keys().collect(),
         })
+    }
+
+    /// The names of secrets that are still waited for.
+    pub(crate) async fn warming_secrets(&self) -> Result<Vec<String>, AdminError> {
+        let warming = self.secret_versions("dynamic_warming_secrets").await?;
+        Ok(warming.into_keys().collect())
     }
 
     /// What is in force, as Envoy answers: private keys are `[redacted]`.

@@ -28,7 +28,7 @@ impl LocalMesh {
                 .tell_the_same(&node, &sidecar.node, on_ports_of_their_own);
             let proxy = Proxy {
                 node,
-                binary: sidecar.binary.path.clone(),
+                binary: sidecar.binary.clone(),
                 number,
             };
             let began = Instant::now();

@@ -5,12 +5,13 @@
 //! configuration and issuing certificates, waiting for effects, evidence, changes between phases, teardown. The start
 //! of the same binaries with nothing to do is measured beside it, as the floor of the floor.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
 
 use crate::envoy::admin::Admin;
+use crate::envoy::binary::EnvoyBinary;
 use crate::envoy::config::{Resources, bootstrap, socket_address};
 use crate::envoy::process::{EnvoyProcess, Files};
 use crate::mesh::{Desired, Mesh, MeshError, RunDirectory, Settings};
@@ -64,7 +65,7 @@ pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Floor, M
             let node = format!("alone~{}", sidecar.number);
             mesh.control
                 .tell_the_same(&node, &sidecar.node, on_ports_of_their_own);
-            let binary = sidecar.binary.path.clone();
+            let binary = sidecar.binary.clone();
             Proxy {
                 node,
                 binary,
@@ -110,7 +111,7 @@ pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Floor, M
 pub(super) struct Proxy {
     /// What the control plane knows it by.
     pub(super) node: String,
-    pub(super) binary: PathBuf,
+    pub(super) binary: EnvoyBinary,
     pub(super) number: usize,
 }
 

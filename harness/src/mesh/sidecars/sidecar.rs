@@ -24,7 +24,7 @@ use crate::wire::KeyLogFile;
 /// How long a configuration may take to come into force. Measured: 10 to 70 ms; the limit is for a stalled machine.
 const IN_FORCE_DEADLINE: Duration = Duration::from_secs(20);
 /// How often a condition that Envoy does not announce is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// How often a proxy that says nothing is checked for being alive.
 const ALIVE_CHECK: Duration = Duration::from_millis(20);
 
@@ -50,8 +50,10 @@ pub(in crate::mesh) struct Sidecar {
 /// What is new to a sidecar.
 #[derive(Debug, Default)]
 struct Told {
-    /// Something whose acknowledgement is not its effect: it may have to warm, and use secrets.
+    /// Something whose acknowledgement is not its effect: it may have to warm.
     warms: bool,
+    /// A secret, which it may use later than it acknowledges it.
+    secrets: bool,
     anything: bool,
 }
 
@@ -77,7 +79,7 @@ impl Sidecar {
         };
         let node = format!("sidecar~{pod}~{number}");
         let config = bootstrap(&node, control_plane, &files.admin, mark);
-        let process = EnvoyProcess::start(host, &binary.path, &node, files, &config).await?;
+        let process = EnvoyProcess::start(host, &binary, &node, files, &config).await?;
         let files = process.files();
         Ok(Self {
             number,
@@ -162,6 +164,7 @@ impl Sidecar {
             let is_new = control.push_secret(&self.node, secret);
             self.told.anything |= is_new;
             self.told.warms |= is_new;
+            self.told.secrets |= is_new;
         }
     }
 
@@ -184,7 +187,12 @@ impl Sidecar {
             return Ok(());
         }
         loop {
-            let (warming, stale) = tokio::try_join!(self.admin.warming(), self.stale_secrets(control))?;
+            let warming = self.admin.warming().await?;
+            // One that was told no secret waits for none that is not among what warms.
+            let stale = match self.told.secrets && warming.is_done() {
+                true => self.stale_secrets(control).await?,
+                false => Vec::new(),
+            };
             if warming.is_done() && stale.is_empty() {
                 self.told = Told::default();
                 return Ok(());
@@ -215,7 +223,7 @@ impl Sidecar {
             // The admin socket is there before anything is asked of the control plane. Looked at after what is pending:
             // whatever was acknowledged by then has asked for its secrets by now.
             if !pending.iter().any(|kind| kind == "Cluster") {
-                let warming = self.admin.secrets().await?.warming;
+                let warming = self.admin.warming_secrets().await?;
                 if self.withheld.iter().any(|name| warming.contains(name)) {
                     return Ok(true);
                 }
