@@ -1,7 +1,7 @@
 //! Measuring scenarios on the local tier against their floor.
 //!
-//! The floor of a scenario is the start and the end of its proxies alone plus its calls, all measured in the same round
-//! as the scenario itself: see [`floor`].
+//! The floor of a scenario is the start and the end of its proxies alone, its keys and certificates, and its calls, all
+//! measured in the same round as the scenario itself: see [`floor`].
 
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ pub struct LocalBench {
     pub rounds: usize,
     /// From setting up the mesh until it is torn down, in milliseconds.
     pub millis: f64,
-    /// Start and end of the proxies alone plus the calls, in milliseconds.
+    /// Start and end of the proxies alone, certificates, and calls, in milliseconds.
     pub floor_millis: f64,
     /// `millis` by `floor_millis`.
     pub ratio: f64,
@@ -53,6 +53,8 @@ pub struct PhaseBench {
     pub start_millis: f64,
     /// The same when they are told nothing, in milliseconds.
     pub bare_start_millis: f64,
+    /// Making the keys and certificates that are new in it, in milliseconds.
+    pub certificates_millis: f64,
     /// Calls it makes.
     pub calls: usize,
     /// The calls alone, in milliseconds.
@@ -168,6 +170,7 @@ async fn round(scenario: &Scenario, settings: &Settings) -> Result<Round, BenchE
             proxies: floor.proxies,
             start_millis: floor.start.as_secs_f64() * 1000.0,
             bare_start_millis: floor.bare_start.as_secs_f64() * 1000.0,
+            certificates_millis: floor.certificates.as_secs_f64() * 1000.0,
             calls: phase.calls.len(),
             calls_millis: floor.calls.as_secs_f64() * 1000.0,
         })
@@ -198,6 +201,7 @@ fn summary(scenario: &Scenario, rounds: &[Round]) -> LocalBench {
             millis: phase_figure(index, |phase| phase.millis),
             start_millis: phase_figure(index, |phase| phase.start_millis),
             bare_start_millis: phase_figure(index, |phase| phase.bare_start_millis),
+            certificates_millis: phase_figure(index, |phase| phase.certificates_millis),
             calls_millis: phase_figure(index, |phase| phase.calls_millis),
             ..phase.clone()
         })
@@ -229,8 +233,8 @@ fn summary(scenario: &Scenario, rounds: &[Round]) -> LocalBench {
 impl Round {
     /// The floor of which `start` is the starts.
     fn over(&self, start: fn(&PhaseBench) -> f64) -> f64 {
-        let phases = self.phases.iter();
-        let under_phases: f64 = phases.map(|phase| start(phase) + phase.calls_millis).sum();
+        let under = |phase| start(phase) + phase.certificates_millis + phase.calls_millis;
+        let under_phases: f64 = self.phases.iter().map(under).sum();
         under_phases + self.end_millis
     }
 
@@ -252,6 +256,7 @@ mod tests {
             proxies: 2,
             start_millis: 50.0,
             bare_start_millis: 40.0,
+            certificates_millis: 5.0,
             calls: 3,
             calls_millis: 10.0,
         };
@@ -263,7 +268,7 @@ mod tests {
         };
         assert_eq!(
             (round.over(|phase| phase.start_millis), round.around_millis()),
-            (80.0, 30.0)
+            (85.0, 30.0)
         );
     }
 }

@@ -23,6 +23,7 @@ use crate::scenario::{Output, find};
 ///          configuration and certificates of that moment waiting for them, until each says that it is live; beside
 ///          it the same number of proxies with an admin socket and nothing to do (bare)
 ///   end    all of them, killed at once, until they are gone
+///   keys   making the keys and certificates that they hold, where they are new; a key of RSA takes some tenths of a second
 ///   calls  the same calls over the same mesh, one after another, from dialling to the caller's result, without
 ///          gathering evidence
 ///
@@ -163,16 +164,16 @@ fn text(measured: &LocalBench) -> String {
     let mut lines = vec![
         format!("{scenario} on local: medians of {rounds} rounds, in milliseconds"),
         format!(
-            "  {:width$}  {:>8}  {:>17}  {:>8}  {:>17}",
-            "", "scenario", "floor: start", "(bare)", "floor: calls"
+            "  {:width$}  {:>8}  {:>17}  {:>8}  {:>6}  {:>17}",
+            "", "scenario", "floor: start", "(bare)", "keys", "floor: calls"
         ),
     ];
     for phase in phases {
         let start = format!("{:.0} ({} proxies)", phase.start_millis, phase.proxies);
         let calls = format!("{:.0} ({} calls)", phase.calls_millis, phase.calls);
         lines.push(format!(
-            "  {:width$}  {:>8.0}  {start:>17}  {:>8.0}  {calls:>17}",
-            phase.name, phase.millis, phase.bare_start_millis
+            "  {:width$}  {:>8.0}  {start:>17}  {:>8.0}  {:>6.0}  {calls:>17}",
+            phase.name, phase.millis, phase.bare_start_millis, phase.certificates_millis
         ));
     }
     lines.push(format!(

@@ -30,6 +30,7 @@ impl LocalMesh {
                 node,
                 binary: sidecar.binary.clone(),
                 number,
+                waits_for: sidecar.waits_for().to_vec(),
             };
             let began = Instant::now();
             let process = start(&proxy, run.path(), Some(&control)).await?;

@@ -325,9 +325,7 @@ impl<N: Network> Mesh for SidecarMesh<N> {
         self.pods
             .replace(&mut self.network, &self.control, &desired)
             .await?;
-        let authority = self
-            .authority
-            .get_or_insert_with(|| Authority::new(&desired.topology.mesh.trust_domain));
+        let authority = authority_of(&mut self.authority, &desired);
         self.pods
             .push_secrets(&self.control, authority, &desired.conditions)?;
         let housed = self.pods.housed();
@@ -424,6 +422,11 @@ impl<N: Network> Drop for SidecarMesh<N> {
             sidecar.kill(&self.control);
         }
     }
+}
+
+/// The mesh's authority, which is made for its first state.
+pub(super) fn authority_of<'a>(authority: &'a mut Option<Authority>, state: &Desired) -> &'a mut Authority {
+    authority.get_or_insert_with(|| Authority::new(&state.topology.mesh.trust_domain))
 }
 
 /// The pin that makes the caller's sidecar reach the endpoint the call is about; none where there is no choice.

@@ -209,6 +209,14 @@ impl Sidecar {
         }
     }
 
+    /// The secrets it was last seen to wait for, which it does not get.
+    pub(in crate::mesh) fn waits_for(&self) -> &[String] {
+        match self.told.anything {
+            true => &self.withheld,
+            false => &[],
+        }
+    }
+
     /// Waits until it is clear whether the sidecar waits for the secrets that are withheld; says whether it does.
     ///
     /// Where a cluster names one, Envoy does not even ask for listeners until it comes; where only a listener does,
