@@ -11,7 +11,7 @@ use meshproof::mesh::ImageError;
 use meshproof::mesh::MeshError;
 use meshproof::scenario::RunError;
 
-use crate::scenario::NoCluster;
+use crate::which_cluster::NoCluster;
 
 /// The table shown by `--help`.
 pub(crate) const HELP: &str = "\

@@ -30,6 +30,7 @@ mod setup;
 mod snapshot;
 mod suite;
 mod trace;
+mod which_cluster;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -123,14 +123,16 @@ pub enum MeshError {
     },
     /// Another run has taken the injection webhook away, and has not put it back.
     #[error(
-        "a run has removed the injection webhook of context {context}, and pods would come without sidecars: wait for its end, \
-         or, where it was killed, put it back with `{by_hand}`"
+        "run {run} has removed the injection webhook of context {context}, and pods would come without sidecars: wait for its \
+         end, or, where it was killed, put it back with `{remedy}`"
     )]
     WebhookRemoved {
+        /// The run.
+        run: String,
         /// The context.
         context: String,
         /// What puts it back.
-        by_hand: String,
+        remedy: String,
     },
     /// Pods did not come, or go, in time.
     #[error("not ready within {} s: {what}", within.as_secs())]

@@ -8,7 +8,7 @@ mod run;
 mod runner;
 mod witness;
 
-pub(crate) use place::NoCluster;
+pub(crate) use place::AGENT;
 pub(crate) use runner::{printing, silently};
 pub(crate) use witness::Witness;
 

@@ -31,7 +31,11 @@ impl User {
 
     fn run(&self, tier: &str, more: &[&str]) -> Ended {
         let scenario = ["scenario", "baseline-strict", "--on", tier];
-        let mut command = self.session.command(&[scenario.as_slice(), more].concat());
+        self.command(&[scenario.as_slice(), more].concat())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Ended {
+        let mut command = self.session.command(arguments);
         for (variable, folder) in [("XDG_CONFIG_HOME", "config"), ("XDG_DATA_HOME", "data")] {
             command.env(variable, self.session.path(folder));
         }
@@ -98,4 +102,54 @@ fn what_would_be_created_is_shown_and_nothing_is() {
         .into_iter()
         .filter(|it| it.verb != "get" && it.verb != "list");
     assert_eq!(written.count(), 0);
+}
+
+#[test]
+fn what_a_killed_run_left_in_a_cluster_is_listed_and_removed_by_its_name_alone() {
+    let user = User::new();
+    user.allow("contexts: [staging]");
+    for (namespace, run) in [
+        ("mp00000001-payments", "mp00000001"),
+        ("mp00000001-web", "mp00000001"),
+        ("mp00000002-web", "mp00000002"),
+    ] {
+        user.double.apply(&format!(
+            r#"{{"apiVersion": "v1", "kind": "Namespace", "metadata": {{"name": "{namespace}", "labels": {{"meshproof.dev/run": "{run}"}}}}}}"#
+        ));
+    }
+    let clean = |more: &[&str]| user.command(&[&["clean", "--on", "cluster"], &*user.staging(more)].concat());
+    let written = || {
+        let asked = user.double.seen().into_iter();
+        asked.filter(|it| it.verb != "get" && it.verb != "list").count()
+    };
+    let mut said = String::new();
+
+    let listed = clean(&[]);
+    assert_eq!(listed.code, Some(0), "{listed:#?}");
+    assert_eq!(written(), 0);
+    for line in listed.out.lines() {
+        let timeless = line.split_once(" since ").map_or(line, |(before, _)| before);
+        said.push_str(&format!("{timeless}\n"));
+    }
+
+    let unknown = clean(&["--run", "mp00000001", "--run", "mp00000003"]);
+    assert_eq!((unknown.code, written()), (Some(2), 0), "{unknown:#?}");
+    said.push_str(&unknown.err);
+
+    let removed = clean(&["--run", "mp00000001"]);
+    assert_eq!((removed.code, written()), (Some(0), 2), "{removed:#?}");
+    said.push_str(&removed.out);
+    assert!(clean(&[]).out.starts_with("mp00000002 "));
+
+    clean(&["--run", "mp00000002"]);
+    said.push_str(&clean(&[]).out);
+    for misused in [
+        ["clean", "--context", "staging"],
+        ["clean", "--run", "mp00000001"],
+    ] {
+        let ended = user.command(&misused);
+        assert_eq!(ended.code, Some(2), "{ended:#?}");
+        said.push_str(&ended.err);
+    }
+    user.session.with_stable_text(|| insta::assert_snapshot!(said));
 }

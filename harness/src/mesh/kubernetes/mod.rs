@@ -20,6 +20,7 @@ mod pods;
 mod proxy;
 mod settings;
 mod state;
+mod there;
 mod webhook;
 mod workload;
 
@@ -45,6 +46,7 @@ use objects::{Maker, Objects, redacted};
 use pods::Pods;
 use proxy::Proxy;
 pub use settings::{Left, Place, Revision};
+pub use there::RunThere;
 
 /// Real istiod, injection, proxies and capture.
 pub(super) const OF_CLUSTER: &[Capability] = &[

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use etcetera::BaseStrategy as _;
 use semver::Version;
+use serde_json::Value;
 
+use crate::invocation::command;
 use crate::kubernetes::{Context, KubernetesError, Selection};
 use crate::mesh::Tier;
 
@@ -14,17 +16,19 @@ use super::kinds::{NAMESPACES, POLICIES};
 use super::webhook;
 use super::workload::RUN;
 
+/// Istio's, in the clusters that are made for runs.
+const ROOT_NAMESPACE: &str = "istio-system";
+
 /// A cluster, and how runs use it. Copies share what is known of the runs.
 #[derive(Clone, Debug)]
 pub struct Place {
+    tier: Tier,
     pub(super) context: Context,
     pub(super) agent: String,
     pub(super) revision: Revision,
     pub(super) bundles: PathBuf,
     pub(super) node_image: Option<String>,
-    /// Where runs may create policy beside their own namespaces, if anywhere.
-    root_namespace: Option<&'static str>,
-    /// And the namespace in which a run keeps the webhooks that it took away.
+    /// The runs of this process, and the namespace in which a run keeps the webhooks that it took away.
     runs: Arc<Mutex<BTreeMap<String, Option<String>>>>,
 }
 
@@ -68,12 +72,12 @@ impl Place {
                 .join("evidence")
         });
         Self {
+            tier,
             context,
             agent,
             revision,
             bundles,
             node_image: None,
-            root_namespace: (tier == Tier::Kind).then_some("istio-system"),
             runs: Arc::default(),
         }
     }
@@ -98,10 +102,9 @@ impl Place {
                 Ok(namespaces) => removed.extend(namespaces),
                 Err(source) => {
                     return Err(Left {
-                        webhooks: self.removed_by(&run),
+                        remedy: self.removal(&run),
                         run,
                         context: self.context.name().to_owned(),
-                        is_in_root: self.root_namespace.is_some(),
                         source,
                     });
                 }
@@ -114,26 +117,53 @@ impl Place {
     pub(super) async fn remove(&self, run: &str) -> Result<Vec<String>, KubernetesError> {
         let context = &self.context;
         self.restore_webhook(run).await?;
-        let policies = self
-            .root_namespace
-            .iter()
-            .flat_map(|root| POLICIES.map(|kind| (*root, kind)));
-        for (root, kind) in policies {
-            let selection = Selection {
-                resource: kind,
-                namespace: Some(root),
-                name: None,
-            };
-            for name in labelled(context, &selection, run).await? {
-                context.delete(kind, Some(root), &name).await?;
+        for selection in self.in_root() {
+            for policy in labelled(context, &selection).await? {
+                if policy.run == run {
+                    context
+                        .delete(selection.resource, selection.namespace, &policy.name)
+                        .await?;
+                }
             }
         }
-        let namespaces = labelled(context, &Selection::all(&NAMESPACES), run).await?;
-        for namespace in &namespaces {
-            context.delete(&NAMESPACES, None, namespace).await?;
+        let mut removed = Vec::new();
+        for namespace in labelled(context, &Selection::all(&NAMESPACES)).await? {
+            if namespace.run == run {
+                context.delete(&NAMESPACES, None, &namespace.name).await?;
+                removed.push(namespace.name);
+            }
         }
         self.ended(run);
-        Ok(namespaces)
+        Ok(removed)
+    }
+
+    /// Where runs may create policy beside their own namespaces: in clusters that were made for runs.
+    pub(super) fn in_root(&self) -> Vec<Selection<'static>> {
+        if !self.is_ours() {
+            return Vec::new();
+        }
+        let of_kind = |resource| Selection {
+            resource,
+            namespace: Some(ROOT_NAMESPACE),
+            name: None,
+        };
+        POLICIES.map(of_kind).into()
+    }
+
+    /// Whether the cluster was made for runs, which then may change what is everybody's.
+    pub(super) fn is_ours(&self) -> bool {
+        self.tier == Tier::Kind
+    }
+
+    /// The command that removes what a run left, whoever made it.
+    #[must_use]
+    pub fn removal(&self, run: &str) -> String {
+        let (command, tier, context) = (command(), self.tier, self.context.name());
+        let place = match context.strip_prefix("kind-").filter(|_| self.is_ours()) {
+            Some(cluster) => format!("--cluster {cluster}"),
+            None => format!("--context {context}"),
+        };
+        format!("{command} clean --on {tier} {place} --run {run}")
     }
 
     pub(super) fn began(&self, run: &str) {
@@ -173,54 +203,50 @@ impl Place {
 
 /// What a run created could not be removed.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "objects of run {run} are left in context {context}; remove them with \
-     `kubectl --context {context} delete {} --selector {RUN}={run}`{}: {source}",
-    kinds(*is_in_root),
-    webhooks.as_deref().map_or_else(String::new, |namespace| webhook::by_hand(context, namespace))
-)]
+#[error("objects of run {run} are left in context {context}; remove them with `{remedy}`: {source}")]
 pub struct Left {
     /// The run.
     pub run: String,
     /// The context.
     pub context: String,
-    /// The namespace that still holds the injection webhooks which the run took away, if it did.
-    pub webhooks: Option<String>,
-    /// Whether policy of the run may be in the root namespace too.
-    pub is_in_root: bool,
+    /// The command that removes them.
+    pub remedy: String,
     /// Why.
     pub source: KubernetesError,
 }
 
-/// What `kubectl delete` is to delete of a run.
-fn kinds(is_in_root: bool) -> String {
-    let namespaces = NAMESPACES.plural.to_owned();
-    if !is_in_root {
-        return namespaces;
-    }
-    let policies = POLICIES.map(|it| it.plural).join(",");
-    format!("{namespaces},{policies} --all-namespaces")
+/// An object that a run made.
+pub(super) struct Labelled {
+    pub(super) run: String,
+    pub(super) name: String,
+    pub(super) namespace: Option<String>,
+    /// As the server writes it.
+    pub(super) created: Option<String>,
 }
 
-/// The names of objects that carry the label of a run and are not going already.
-async fn labelled(
+/// The objects that carry the label of any run and are not going already.
+pub(super) async fn labelled(
     context: &Context,
     selection: &Selection<'_>,
-    run: &str,
-) -> Result<Vec<String>, KubernetesError> {
-    let mut names = Vec::new();
+) -> Result<Vec<Labelled>, KubernetesError> {
+    let mut found = Vec::new();
     let listed = context.list(selection, |object| {
         let metadata = &object["metadata"];
-        if metadata["labels"][RUN] == run
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        if let (Some(run), Some(name)) = (text(&metadata["labels"][RUN]), text(&metadata["name"]))
             && metadata["deletionTimestamp"].is_null()
-            && let Some(name) = metadata["name"].as_str()
         {
-            names.push(name.to_owned());
+            found.push(Labelled {
+                run,
+                name,
+                namespace: text(&metadata["namespace"]),
+                created: text(&metadata["creationTimestamp"]),
+            });
         }
     });
     match listed.await {
         // Of what the server does not have there is nothing.
-        Ok(_) | Err(KubernetesError::NotServed { .. }) => Ok(names),
+        Ok(_) | Err(KubernetesError::NotServed { .. }) => Ok(found),
         Err(error) => Err(error),
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::kinds::{CONFIG_MAPS, NAMESPACES, PODS, WEBHOOKS};
 use super::names::Names;
-use super::settings::Place;
+use super::settings::{Labelled, Place, labelled};
 use super::workload::RUN;
 use super::{KubernetesMesh, LOOK_AGAIN};
 use crate::istio::injection::proxy_container;
@@ -26,26 +26,14 @@ const IN_FORCE_WITHIN: Duration = Duration::from_secs(30);
 impl KubernetesMesh {
     /// Nobody else may have taken it away: pods of this run would come without sidecars, and be blamed for it.
     pub(super) async fn finds_webhook(&self, names: &Names) -> Result<(), MeshError> {
-        let selection = Selection {
-            resource: &CONFIG_MAPS,
-            namespace: None,
-            name: Some(COPIES),
-        };
-        let mut found = None;
         let context = &self.place.context;
-        context
-            .list(&selection, |it| {
-                let metadata = &it["metadata"];
-                if metadata["labels"][RUN] != names.run() {
-                    found = metadata["namespace"].as_str().map(str::to_owned);
-                }
-            })
-            .await?;
-        match found {
+        let found = copies(context).await?;
+        match found.into_iter().find(|it| it.run != names.run()) {
             None => Ok(()),
-            Some(namespace) => Err(MeshError::WebhookRemoved {
+            Some(other) => Err(MeshError::WebhookRemoved {
                 context: context.name().to_owned(),
-                by_hand: command(context.name(), &namespace),
+                remedy: self.place.removal(&other.run),
+                run: other.run,
             }),
         }
     }
@@ -110,6 +98,16 @@ impl KubernetesMesh {
     }
 }
 
+/// Where runs keep copies of what they took away.
+pub(super) async fn copies(context: &Context) -> Result<Vec<Labelled>, KubernetesError> {
+    let selection = Selection {
+        resource: &CONFIG_MAPS,
+        namespace: None,
+        name: Some(COPIES),
+    };
+    labelled(context, &selection).await
+}
+
 /// Keeps copies of all injection webhooks in this namespace, of whatever revision, and deletes them.
 async fn remove(place: &Place, run: &str, namespace: &str) -> Result<(), KubernetesError> {
     let context = &place.context;
@@ -162,24 +160,6 @@ pub(super) async fn restore(context: &Context, namespace: &str) -> Result<(), Ku
     }
     context.delete(&CONFIG_MAPS, Some(namespace), COPIES).await?;
     Ok(())
-}
-
-/// What is to be done before the copies go with their namespace.
-pub(super) fn by_hand(context: &str, namespace: &str) -> String {
-    format!(
-        ", but put the injection webhook back before with `{}`",
-        command(context, namespace)
-    )
-}
-
-/// Where one of them is there again, the others are created all the same, and the copies go.
-fn command(context: &str, namespace: &str) -> String {
-    let kubectl = format!("kubectl --context {context}");
-    format!(
-        "{kubectl} --namespace {namespace} get configmap {COPIES} --output \
-         go-template='{{{{range .data}}}}{{{{.}}}}{{{{end}}}}' | {kubectl} create --filename -; \
-         {kubectl} --namespace {namespace} delete configmap {COPIES}"
-    )
 }
 
 /// Whether a configuration has istiod asked about pods
