@@ -18,6 +18,11 @@ async fn a_pod_that_calls_itself_is_seen_at_both_ends() {
     holds("pod-that-calls-itself").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_that_are_made_anew_are_injected_anew() {
+    holds("restart-injects-anew").await;
+}
+
 async fn holds(name: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let scenario = load(&root.join(format!("harness/tests/scenarios/{name}.yaml")), root).unwrap();

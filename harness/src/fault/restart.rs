@@ -12,8 +12,9 @@ use crate::reference::ReferenceError;
 
 /// Pods that are started anew, and what becomes of the requests meanwhile.
 ///
-/// New pods come of the template of the old ones, and injection does not happen anew: for that the template has to
-/// change, as `kubectl rollout restart` changes an annotation of it. Their agents ask for certificates of their own.
+/// New pods come of the template of the old ones, and injection happens anew: it makes of them what it would now, after a
+/// label was set, or the webhook removed. Where pods are replaced one after the other, that is so once the last is. Their
+/// agents ask for certificates of their own.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Restart {

@@ -272,9 +272,26 @@ impl State {
     }
 
     fn take_restart(&mut self, step: RestartStep) {
+        if let Some(renewed) = self.renewed_by(&step) {
+            // Without a past, its pods are what injection makes of their template now.
+            self.topology.workloads.remove(&renewed);
+            self.settle();
+        }
         self.history.restart(step);
         // Objects change between restarts only, so that no topology is read while a pod is not ready.
         self.topology.set_unready(self.conditions().unready);
+    }
+
+    /// The workload of which a step makes the last pod anew.
+    fn renewed_by(&self, step: &RestartStep) -> Option<WorkloadName> {
+        match step {
+            RestartStep::Replace(pod) => {
+                let workload = self.topology.workloads.get(&pod.workload)?;
+                (pod.ordinal + 1 == workload.replicas).then(|| workload.name.clone())
+            }
+            RestartStep::Revive { workload, .. } => Some(workload.clone()),
+            RestartStep::Drain(_) | RestartStep::Admit(_) | RestartStep::Kill(_) => None,
+        }
     }
 }
 

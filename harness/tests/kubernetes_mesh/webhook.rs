@@ -53,6 +53,39 @@ async fn the_webhook_is_taken_away_and_put_back_as_it_was() {
 }
 
 #[tokio::test]
+async fn where_a_state_has_both_the_webhook_changes_before_pods_are_restarted() {
+    let cluster = cluster();
+    let settings = cluster.settings(Tier::Kind).await;
+    let mut mesh = KubernetesMesh::new(Tier::Kind, &settings).unwrap();
+    let phases = plan(&scenario("webhook-removed"), &Options::on(Tier::Kind)).unwrap();
+    let by_name = |name| phases.iter().find(|phase| phase.name == name).unwrap();
+    let sidecars = || {
+        let pods = cluster.double.objects("", "pods").into_iter();
+        let mut sidecars: Vec<(String, bool)> = pods
+            .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+            .map(|pod| {
+                let containers = pod["spec"]["initContainers"].as_array().unwrap();
+                let app = pod["metadata"]["labels"]["app"].as_str().unwrap().to_owned();
+                (app, containers.iter().any(|it| it["name"] == "istio-proxy"))
+            })
+            .collect();
+        sidecars.sort();
+        sidecars
+    };
+    for (phase, checkout_has_one) in [("control", true), ("rolled-out", false), ("remedied", true)] {
+        mesh.apply(by_name(phase).desired.clone()).await.unwrap();
+        let expected = [("checkout", checkout_has_one), ("payment", true)];
+        assert_eq!(
+            sidecars(),
+            expected.map(|(app, has_one)| (app.to_owned(), has_one)),
+            "{phase}"
+        );
+    }
+    mesh.down().await;
+    assert_eq!((copies(&cluster), cluster.left()), (0, Vec::new()));
+}
+
+#[tokio::test]
 async fn a_run_that_is_given_up_puts_it_back_and_until_then_no_other_begins() {
     let cluster = cluster();
     let before = registered(&cluster);

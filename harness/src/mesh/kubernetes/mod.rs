@@ -137,6 +137,13 @@ impl KubernetesMesh {
             .collect()
     }
 
+    /// A state without the restarts that are new in it.
+    fn with_restarts_as_before(&self, mut desired: Desired) -> Desired {
+        let before = self.desired.as_ref();
+        desired.conditions.restarts = before.map_or_else(BTreeMap::new, |it| it.conditions.restarts.clone());
+        desired
+    }
+
     fn names(&mut self, desired: &Desired) -> Names {
         let root = &desired.snapshot.mesh.root_namespace;
         self.names.get_or_insert_with(|| Names::new(root)).clone()
@@ -162,12 +169,23 @@ impl Mesh for KubernetesMesh {
         if self.tier == Tier::Kind && self.desired.is_none() {
             self.finds_webhook(&names).await?;
         }
-        self.bring(&names, objects).await?;
-        // Objects are changed first, as everywhere: what the webhook makes of them is what it was before.
         let is_removed = desired.conditions.webhook_removed;
         if is_removed != self.place.removed_by(names.run()).is_some() {
+            // Objects are changed first, as everywhere: their pods are what the webhook made of them before. Restarts come
+            // last.
+            let not_restarted = self.with_restarts_as_before(desired.clone());
+            let changed = maker.objects(&not_restarted, &credentials)?;
+            self.bring(&names, changed).await?;
+            pods::ready(
+                &self.place.context,
+                &names,
+                &not_restarted.topology,
+                &self.applied,
+            )
+            .await?;
             self.set_webhook(&names, is_removed).await?;
         }
+        self.bring(&names, objects).await?;
         let context = self.place.context.clone();
         self.pods = pods::ready(&context, &names, &desired.topology, &self.applied).await?;
         self.applications.clear();

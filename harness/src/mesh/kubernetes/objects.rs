@@ -115,6 +115,7 @@ impl Maker<'_> {
                     agent: self.agent,
                     hub: hub_of(workload),
                     credentials: secrets.get(&workload.name).map(String::as_str),
+                    restarts: restarts(desired, &workload.name),
                 };
                 dressing.dress(workload, &mut object);
                 if object["kind"] == "Deployment" {
@@ -223,6 +224,13 @@ pub(super) fn redacted(key: &Key, object: &Value) -> Value {
         }
     }
     object
+}
+
+/// How often the pods of a workload were restarted.
+fn restarts(desired: &Desired, workload: &WorkloadName) -> u32 {
+    let all = desired.conditions.restarts.iter();
+    let of_pods = all.filter(|(pod, _)| pod.workload == *workload);
+    of_pods.map(|(_, restarts)| *restarts).max().unwrap_or_default()
 }
 
 fn hub_of(workload: &crate::istio::Workload) -> &'static str {

@@ -24,8 +24,18 @@ impl KubernetesMesh {
     ) -> Result<BTreeMap<WorkloadName, Issued>, MeshError> {
         let credentials = &desired.conditions.credentials;
         let is_healthy = |(workload, held): (&WorkloadName, &WorkloadCredentials)| {
-            let identity = desired.topology.identity(workload);
-            identity.is_none_or(|it| *held == WorkloadCredentials::healthy(it))
+            let Some(identity) = desired.topology.identity(workload) else {
+                return true;
+            };
+            // New pods ask istiod for leaves of their own.
+            let restarts = desired.conditions.restarts.iter();
+            let by_restarts = restarts.filter(|(pod, _)| pod.workload == *workload);
+            let by_restarts: u32 = by_restarts.map(|(_, count)| *count).sum();
+            let healthy = WorkloadCredentials {
+                generation: held.generation.min(by_restarts),
+                ..WorkloadCredentials::healthy(identity)
+            };
+            *held == healthy
         };
         let is_plain = credentials.workloads.iter().all(is_healthy)
             && credentials.roots.values().all(|it| *it == Validity::Current)

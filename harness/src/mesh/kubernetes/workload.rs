@@ -15,6 +15,8 @@ pub(super) const RUN: &str = "meshproof.dev/run";
 pub(super) const WORKLOAD: &str = "meshproof.dev/workload";
 /// Tells pods of a template from those of the one before.
 pub(super) const TEMPLATE: &str = "meshproof.dev/template";
+/// How often its pods were restarted: a template that says something else makes them anew.
+const RESTARTS: &str = "meshproof.dev/restarts";
 /// The gate by which a pod is shown to its callers, or not.
 pub(super) const SHOWN: &str = "meshproof.dev/shown";
 /// The agent as the application.
@@ -38,6 +40,8 @@ pub(super) struct Dressing<'a> {
     pub(super) hub: &'a str,
     /// The Secret with the workload's own credentials, where it has any.
     pub(super) credentials: Option<&'a str>,
+    /// How often its pods were restarted.
+    pub(super) restarts: u32,
 }
 
 impl Dressing<'_> {
@@ -86,6 +90,9 @@ impl Dressing<'_> {
         set("sidecar.istio.io/componentLogLevel", "connection:debug".into());
         set("sidecar.istio.io/proxyCPU", "10m".into());
         set("sidecar.istio.io/proxyMemory", "64Mi".into());
+        if self.restarts > 0 {
+            set(RESTARTS, self.restarts.to_string().into());
+        }
         if let Some(secret) = self.credentials {
             let volume = json!({"meshproof-credentials": {"secret": {"secretName": secret}}});
             let mount = json!({"meshproof-credentials": {"mountPath": CREDENTIALS, "readOnly": true}});
