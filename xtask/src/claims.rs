@@ -16,10 +16,11 @@ use crate::output::outln;
 use crate::root::root;
 use crate::scenario::{Output, mistakes, silently, tier};
 
-/// Run the scenarios that bear on claims, and tell what is reproduced, refuted, or not testable here.
+/// Run what bears on the claims of two documents, and tell what is so
 ///
-/// A claim of a runbook (R..) or a postmortem (P..) is judged by the phases of scenarios that bear on it. A scenario
-/// that is falsified decides nothing, and neither does a proxy that stands in for another release.
+/// A claim is reproduced, refuted, or not testable here; why is told. A claim of a runbook (R..) or a postmortem (P..)
+/// is judged by the phases of scenarios that bear on it. A scenario that is falsified decides nothing, and neither does
+/// a proxy that stands in for another release.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -14,8 +14,9 @@ use crate::output::outln;
 use crate::scenario::AGENT;
 use crate::which_cluster::WhichCluster;
 
-/// Remove what killed runs left behind: their proxies and directories, and half-made downloads. Runs that live are
-/// left alone.
+/// Remove what killed runs left behind
+///
+/// Their proxies and directories, and half-made downloads. Runs that live are left alone.
 ///
 /// With --on, what runs left in a cluster: namespaces and policies with their label, and on kind the injection webhook
 /// that a run took away. A cluster does not tell whether a run still lives, and others may be running theirs: without --run

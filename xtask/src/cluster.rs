@@ -13,7 +13,9 @@ use crate::scenario::Output;
 
 pub(crate) const NAME: &str = "meshproof";
 
-/// Make clusters of kind with Istio in them, list and remove them. Needs Docker, kind, and an istioctl of each release.
+/// Make clusters of kind with Istio in them, list and remove them
+///
+/// Needs Docker, kind, and an istioctl of each release.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

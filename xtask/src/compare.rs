@@ -11,10 +11,10 @@ use crate::output::outln;
 use crate::report::write;
 use crate::scenario::Output;
 
-/// Show what differs between two runs: of two tiers, of two releases, before and after a change.
+/// Show what differs between two runs
 ///
-/// Calls are matched by their id. Those whose outcome differs come first, then those that only one run made. Exits 1 if
-/// any outcome differs.
+/// Of two tiers, of two releases, before and after a change. Calls are matched by their id. Those whose outcome differs
+/// come first, then those that only one run made. Exits 1 if any outcome differs.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -20,8 +20,10 @@ const NAME: &str = "meshproof";
 const SBOM: &str = "meshproof.cdx.json";
 const CHECKSUMS: &str = "SHA256SUMS";
 
-/// Build what a release consists of: an archive with the program, its manual pages and completions, its checksum, and a
-/// bill of materials (CycloneDX, which needs cargo-cyclonedx), in the archive and beside it.
+/// Build what a release consists of
+///
+/// An archive with the program, its manual pages and completions, its checksum, and a bill of materials (CycloneDX, which
+/// needs cargo-cyclonedx), in the archive and beside it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

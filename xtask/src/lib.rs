@@ -35,6 +35,7 @@ mod which_cluster;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::builder::StyledStr;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use meshproof::invocation;
 use tracing_subscriber::EnvFilter;
@@ -49,53 +50,31 @@ struct Xtask {
     command: Command,
 }
 
+// Each command says itself what it is: words here would stand in the place of all of its help.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run scenarios, or list, check, and explain them
     Scenario(Box<scenario::Scenario>),
-    /// Predict what becomes of calls, and which objects decide it
     Predict(predict::Predict),
-    /// Say what of a mesh is broken now, and what an upgrade will break
     Preflight(preflight::Preflight),
-    /// Say why a call fails, who is responsible, and what helps
     Diagnose(diagnose::Diagnose),
-    /// Save a cluster or manifests as one redacted bundle, or one call of them as a scenario
     Snapshot(snapshot::Snapshot),
-    /// Run what bears on the claims of two documents, and tell what is so
     Claims(claims::Claims),
-    /// Show what differs between two runs
     Compare(compare::Compare),
-    /// Merge shards and runs into reports
     Report(report::Report),
-    /// Show what is run where and with which releases, split it, and run parts of it
     Matrix(matrix::Matrix),
-    /// Run every scenario as a test
     Suite(suite::Suite),
-    /// Hold predictions against real proxies in random small meshes
     Explore(explore::Explore),
-    /// Read logs of proxies, and say which mTLS failures they tell of
     Logs(logs::Logs),
-    /// List the admission policies that would have prevented what the catalogue shows, or print them for kubectl
     Guardrails(guardrails::Guardrails),
-    /// Make clusters of kind with Istio in them, list and remove them
     Cluster(cluster::Cluster),
-    /// List the Istio releases, and what each runs on
     Releases(releases::Releases),
-    /// Break part of a large mesh, and see how long it takes until an alert says so
     Chaos(chaos::Chaos),
-    /// Watch connections from the kernel, and say at which layer those that fail do
     Trace(trace::Trace),
-    /// Fetch the pinned Envoy binaries, or take them from a folder
     Setup(setup::Setup),
-    /// Measure, against what cannot be avoided
     Bench(bench::Bench),
-    /// Remove what killed runs left behind
     Clean(clean::Clean),
-    /// Build what a release consists of
     Dist(dist::Dist),
-    /// Write completions for a shell
     Completions(manual::Completions),
-    /// Write manual pages
     Man(manual::Man),
 }
 
@@ -161,14 +140,14 @@ fn parse() -> Xtask {
     Xtask::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 
-/// With examples as they are typed here.
-fn named(command: clap::Command, name: &str) -> clap::Command {
-    let examples = command
-        .get_after_help()
-        .map(|it| it.to_string().replace("cargo xtask", name));
-    let command = match examples {
-        Some(examples) => command.after_help(examples),
-        None => command,
-    };
+/// With commands as they are typed here.
+fn named(mut command: clap::Command, name: &str) -> clap::Command {
+    let here = |text: &StyledStr| text.to_string().replace("cargo xtask", name);
+    if let Some(examples) = command.get_after_help().map(here) {
+        command = command.after_help(examples);
+    }
+    if let Some(explanation) = command.get_long_about().map(here) {
+        command = command.long_about(explanation);
+    }
     command.mut_subcommands(|it| named(it, name))
 }

@@ -10,7 +10,7 @@ use crate::output::outln;
 
 const NAME: &str = "meshproof";
 
-/// Write completions for a shell, to standard output.
+/// Write completions for a shell, to standard output
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

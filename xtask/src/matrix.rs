@@ -23,7 +23,9 @@ use crate::report::write;
 use crate::root::root;
 use crate::scenario::{mistakes, printing};
 
-/// Show what is run where and with which releases (`matrix.yaml`), split it into shards of equal cost, and run them.
+/// Show what is run where and with which releases, split it, and run parts of it
+///
+/// `matrix.yaml` says what. Shards are of equal cost.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -8,8 +8,10 @@ use crate::exit::Exit;
 use crate::output::outln;
 use crate::scenario::Output;
 
-/// List the Istio releases, and what each runs on: its Envoy, the Kubernetes versions it supports, the node image that
-/// kind runs, and the Envoy that the local tier runs in its place.
+/// List the Istio releases, and what each runs on
+///
+/// Its Envoy, the Kubernetes versions it supports, the node image that kind runs, and the Envoy that the local tier runs in
+/// its place.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

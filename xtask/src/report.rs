@@ -12,9 +12,10 @@ use meshproof::scenario::verdict::Verdict;
 use crate::exit::{BadInput, Exit};
 use crate::output::{board_text, outln};
 
-/// Merge shards and runs, and say what they showed: on the terminal, as a page, as JUnit, on GitHub.
+/// Merge shards and runs into reports
 ///
-/// A scenario that was run several times in the same setting counts as its worst run. Exits 1 if anything was falsified.
+/// On the terminal, as a page, as JUnit, on GitHub. A scenario that was run several times in the same setting counts as
+/// its worst run. Exits 1 if anything was falsified.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

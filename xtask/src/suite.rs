@@ -10,7 +10,9 @@ use crate::exit::Exit;
 use crate::root::checkout;
 use crate::scenario::tier;
 
-/// Run every scenario as a test, through libtest-mimic: the same as `cargo test -p scenarios`.
+/// Run every scenario as a test
+///
+/// Through libtest-mimic: the same as `cargo test -p scenarios`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  cargo xtask suite expired-ca\n  cargo xtask suite --on netns")]
 pub(crate) struct Suite {

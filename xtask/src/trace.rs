@@ -26,13 +26,16 @@ const LIMIT: Duration = Duration::from_secs(120);
 ///
 ///   capture      rules led the bytes to a port where nobody listens
 ///   tcp          nobody listens, or nobody answers
-///   proxy        a proxy took the connection and dropped its bytes (no filter chain, no secret), or refused TLS itself
-///   certificate  an end sent an alert about a certificate: by its number in TLS 1.2, encrypted in TLS 1.3
+///   proxy        a proxy took the connection and dropped its bytes (no filter chain, no secret),
+///                or refused TLS itself
+///   certificate  an end sent an alert about a certificate: by its number in TLS 1.2, encrypted in
+///                TLS 1.3
 ///
-/// It sees the connections of all processes and pods of this host, and of TLS only what is sent with send(), as Envoy does.
-/// It does not see why a certificate was refused in TLS 1.3, nor anything within HTTP: a 503 is an answer. A connection of
-/// TLS 1.3 that a server closes unused looks like one refused with an alert. What proxies say tells all of that:
-/// `cargo xtask logs`. docs/layers.md has what it sees of every scenario.
+/// It sees the connections of all processes and pods of this host, and of TLS only what is sent
+/// with send(), as Envoy does. It does not see why a certificate was refused in TLS 1.3, nor
+/// anything within HTTP: a 503 is an answer. A connection of TLS 1.3 that a server closes unused
+/// looks like one refused with an alert. What proxies say tells all of that: `cargo xtask logs`.
+/// docs/layers.md has what it sees of every scenario.
 ///
 /// Needs root, bpftrace, and Linux 6.10 with its types.
 #[derive(Args, Debug)]

@@ -18,7 +18,9 @@ use crate::output::outln;
 const SECONDS: f64 = 2.0;
 const CURRENT: Version = Version::new(1, 30, 3);
 
-/// Measure a diagnosis of every call of a mesh of five pods a workload and a Service each, in which some are broken.
+/// Measure a diagnosis of every call of 500 pods
+///
+/// Five pods a workload and a Service each; some calls are broken.
 ///
 ///   read      bundle to objects
 ///   diagnose  objects to verdicts

@@ -27,14 +27,15 @@ const MEGABYTES: u64 = 16;
 /// How often the file is read over for the largest input.
 const OVER_AND_OVER: u64 = 10;
 
-/// Measure reading logs, against ripgrep counting the lines that match the same patterns.
+/// Measure reading logs, against ripgrep counting the lines that match the same patterns
 ///
-/// The log is generated: access log lines in text and JSON, two per cent of them telling of a failure. Ours parses what it
-/// finds, joins both ends of connections, and sums up; ripgrep only counts lines. All read the file in turn, in every
-/// round, pinned to so many cores (on Linux), from the page cache. Figures are medians.
+/// The log is generated: access log lines in text and JSON, two per cent of them telling of a
+/// failure. Ours parses what it finds, joins both ends of connections, and sums up; ripgrep only
+/// counts lines. All read the file in turn, in every round, pinned to so many cores (on Linux),
+/// from the page cache. Figures are medians.
 ///
-/// Growth is that of the time per byte from a hundredth of the file to ten times the file. Needs optimisation to mean
-/// anything:
+/// Growth is that of the time per byte from a hundredth of the file to ten times the file. Needs
+/// optimisation to mean anything:
 ///
 ///   cargo run --release -p xtask -- bench logs
 ///   cargo run --release -p xtask -- bench logs --baseline 'python3 parser.py'

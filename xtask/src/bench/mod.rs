@@ -25,23 +25,14 @@ pub(crate) struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// A diagnosis of every call of 500 pods
     Diagnose(diagnose::Diagnose),
-    /// Scenarios on the local tier, against their floor
     Local(local::Local),
-    /// Reading logs
     Logs(logs::Logs),
-    /// Predictions of all calls of a large mesh
     Predict(predict::Predict),
-    /// An audit of a large mesh in which nothing is wrong
     Preflight(preflight::Preflight),
-    /// Proxy versions against each other
     Proxies(proxies::Proxies),
-    /// A report of ten thousand calls
     Report(report::Report),
-    /// The netns tier against local, and what witnesses cost
     Tiers(tiers::Tiers),
-    /// What it costs to have proxies show what Istio hides
     Visibility(visibility::Visibility),
 }
 

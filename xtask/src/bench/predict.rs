@@ -27,16 +27,18 @@ const NAMESPACE_SIZE: usize = 50;
 /// How many calls are predicted one by one, for the ratio.
 const SINGLE: usize = 20_000;
 
-/// Measure prediction: all calls of a large mesh on one core.
+/// Measure predictions of all calls of a large mesh, on one core
 ///
-/// Every workload has a Service with one port, an account, and a name of its own; one in ten has no sidecar. A tenth
-/// of the Services is named by a DestinationRule, a tenth of the workloads selected by a PeerAuthentication.
+/// Every workload has a Service with one port, an account, and a name of its own; one in ten has no
+/// sidecar. A tenth of the Services is named by a DestinationRule, a tenth of the workloads
+/// selected by a PeerAuthentication.
 ///
 ///   read     objects to workloads, Services, and policies
 ///   predict  every call, and looking at the outcome of each
 ///
-/// Then the same with ten times the workloads, in ten times the namespaces, under as many policies for each: the time
-/// per call group must not grow more than the workloads did. Needs optimisation to mean anything:
+/// Then the same with ten times the workloads, in ten times the namespaces, under as many policies
+/// for each: the time per call group must not grow more than the workloads did. Needs optimisation
+/// to mean anything:
 ///
 ///   cargo run --release -p xtask -- bench predict
 #[derive(Args, Debug)]

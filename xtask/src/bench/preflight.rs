@@ -32,16 +32,19 @@ const REPLAY_SECONDS: f64 = 10.0;
 const REPLAYED: usize = 10;
 const MONTH: Duration = Duration::from_hours(30 * 24);
 
-/// Measure an audit: a bundle of five pods a workload, a Service each, and policies, in which nothing is wrong; and ten
-/// risky calls made on real proxies.
+/// Measure an audit of a large mesh in which nothing is wrong, and ten replays
+///
+/// A bundle of five pods a workload, a Service each, and policies; and ten risky calls made on real
+/// proxies.
 ///
 ///   yaml    the same mesh, manifests to objects (for comparison)
 ///   read    bundle to objects
 ///   audit   objects to report
 ///   replay  ten calls of ten findings, at two releases
 ///
-/// Read and audit run in a process of their own, whose memory is measured. Before it, a quarter of the mesh: the time must
-/// not grow much more than the mesh did. Needs optimisation to mean anything:
+/// Read and audit run in a process of their own, whose memory is measured. Before it, a quarter of
+/// the mesh: the time must not grow much more than the mesh did. Needs optimisation to mean
+/// anything:
 ///
 ///   cargo run --release -p xtask -- bench preflight
 #[derive(Args, Debug)]

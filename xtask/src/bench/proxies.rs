@@ -17,18 +17,22 @@ use crate::exit::{BadInput, Exit};
 use crate::interrupt::Interruptible;
 use crate::output::outln;
 
-/// Measure proxy versions against each other: what they refuse, and what they cost.
+/// Measure proxy versions against each other: what they refuse, and what they cost
 ///
-///   wrong SANs      calls to a server with a valid certificate of another name, refused as that by the client's proxy
-///   start to ready  from spawning the binary until it says that it is live, configuration and certificates waiting for it
+///   wrong SANs      calls to a server with a valid certificate of another name, refused as that by
+///                   the client's proxy
+///   start to ready  from spawning the binary until it says that it is live, configuration and
+///                   certificates waiting for it
 ///   memory          resident of the server's proxy after its handshakes
-///   handshake       full handshakes with a client certificate against the server's proxy, as their client sees them
+///   handshake       full handshakes with a client certificate against the server's proxy, as their
+///                   client sees them
 ///   per CPU second  the same, by the processor time that the server's proxy spent
-///   false alarms    failures found in logs and refusals counted by proxies, in 1,000 healthy connections
+///   false alarms    failures found in logs and refusals counted by proxies, in 1,000 healthy
+///                   connections
 ///
-/// Every round measures each version in a mesh of its own, one after the other. Figures are medians of rounds, with the
-/// least and the greatest; a difference is given only where the rounds of two versions do not overlap. Proxies log what
-/// meshproof reads, which costs all of them the same.
+/// Every round measures each version in a mesh of its own, one after the other. Figures are medians
+/// of rounds, with the least and the greatest; a difference is given only where the rounds of two
+/// versions do not overlap. Proxies log what meshproof reads, which costs all of them the same.
 #[derive(Args, Debug)]
 #[command(
     after_help = "\

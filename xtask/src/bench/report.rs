@@ -21,8 +21,10 @@ const OPEN: Duration = Duration::from_secs(1);
 /// The least of so many counts: whatever else the machine does only adds.
 const ROUNDS: usize = 5;
 
-/// Merge the results of a real run, repeated as by other releases until they hold enough calls, into one page, and open it
-/// in Chromium. What Chromium takes for an empty page is taken off.
+/// Measure a report of ten thousand calls
+///
+/// The results of a real run, repeated as by other releases until they hold enough calls, are merged into one page, which
+/// Chromium opens. What Chromium takes for an empty page is taken off.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:

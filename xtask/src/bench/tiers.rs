@@ -25,17 +25,18 @@ const RATIO: f64 = 2.0;
 /// Ten namespaces may take so long, in milliseconds.
 const NAMESPACES_MILLIS: f64 = 300.0;
 
-/// Measure the netns and docker tiers against local, what each witness costs, and what runs leave behind.
+/// Measure the netns and docker tiers against local, what witnesses cost, what runs leave behind
 ///
 ///   scenario     from setting up the mesh until it is torn down, on each tier in turn
 ///   namespaces   ten of them, joined by a bridge, each with Istio's rules
-///   witnesses    requests by second and processor time of both proxies, each request on an mTLS connection of its own,
-///                over those with nobody watching; the witness's own processor time shows in the requests by second
-///   left behind  processes, network namespaces, interfaces and directories of this process, and labelled containers,
-///                networks and volumes of Docker, after all of its runs
+///   witnesses    requests by second and processor time of both proxies, each request on an mTLS
+///                connection of its own, over those with nobody watching; the witness's own
+///                processor time shows in the requests by second
+///   left behind  processes, network namespaces, interfaces and directories of this process, and
+///                labelled containers, networks and volumes of Docker, after all of its runs
 ///
-/// Figures are medians of rounds, with the least and the greatest. What this machine does not allow is listed, and so is
-/// docker where an image is missing.
+/// Figures are medians of rounds, with the least and the greatest. What this machine does not allow
+/// is listed, and so is docker where an image is missing.
 #[derive(Args, Debug)]
 #[command(
     after_help = "\

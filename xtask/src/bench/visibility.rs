@@ -18,8 +18,10 @@ use crate::interrupt::Interruptible;
 use crate::output::outln;
 use crate::release::release;
 
-/// Measure what it costs to have proxies show what Istio hides: processor time of both proxies and bytes of log, by healthy
-/// request, with manifests/visibility and with meshConfig.accessLogFile against no access logs.
+/// Measure what it costs to have proxies show what Istio hides
+///
+/// Processor time of both proxies and bytes of log, by healthy request, with manifests/visibility and with
+/// meshConfig.accessLogFile against no access logs.
 #[derive(Args, Debug)]
 pub(super) struct Visibility {
     /// The release of both proxies [default: the one that meshproof is verified against]

@@ -23,7 +23,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// Each takes a fraction of a second at each release.
 const MOST_REPLAYED: usize = 20;
 
-/// Say what of a mesh is broken now, what an upgrade will break, and why.
+/// Say what of a mesh is broken now, what an upgrade will break, and why
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

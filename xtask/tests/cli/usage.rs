@@ -57,6 +57,35 @@ fn an_explanation_says_what_is_expected_and_how_to_run_it() {
 }
 
 #[test]
+fn help_has_a_line_for_every_command_and_each_explains_itself() {
+    let session = Session::new();
+    let help = |arguments: &[&str]| {
+        let ended = session.run(arguments);
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        ended.out
+    };
+    for commands in [
+        help(&["--help"]),
+        help(&["bench", "--help"]),
+        help(&["cluster", "--help"]),
+    ] {
+        let listed = commands.split("\nCommands:\n").nth(1).unwrap();
+        let listed = listed.lines().take_while(|line| !line.is_empty());
+        let names = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let unexplained = names.filter(|line| line.split_whitespace().nth(1).is_none());
+        assert_eq!(unexplained.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+    for (command, part) in [
+        (&["trace"] as &[_], "Needs root, bpftrace"),
+        (&["bench", "local"], "what no harness could do without"),
+        (&["clean"], "A cluster does not tell whether a run still lives"),
+    ] {
+        let text = help(&[command, &["--help"]].concat());
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+}
+
+#[test]
 fn bad_usage_exits_2_and_says_what_to_write() {
     let session = Session::new();
     let text = session.write("notes.txt", "");
