@@ -15,21 +15,24 @@ use crate::output::outln;
 use crate::root::root;
 use crate::scenario::{Output, find};
 
-/// Measure scenarios on the local tier against their floor.
+/// Measure scenarios on the local tier against their floor
 ///
 /// The floor of a scenario is what no harness could do without:
 ///
-///   start  the same proxies from the same binaries, started at once where the scenario starts them at once, with the
-///          configuration and certificates of that moment waiting for them, until each says that it is live; beside
-///          it the same number of proxies with an admin socket and nothing to do (bare)
+///   start  the same proxies from the same binaries, started at once where the scenario starts them
+///          at once, with the configuration and certificates of that moment waiting for them, until
+///          each says that it is live; beside it the same number of proxies with an admin socket
+///          and nothing to do (bare)
 ///   end    all of them, killed at once, until they are gone
-///   keys   making the keys and certificates that they hold, where they are new; a key of RSA takes some tenths of a second
-///   calls  the same calls over the same mesh, one after another, from dialling to the caller's result, without
-///          gathering evidence
+///   keys   making the keys and certificates that they hold, where they are new; a key of RSA takes
+///          some tenths of a second
+///   calls  from dialling to the caller's result, of the scenario's own calls: a proxy waits for a
+///          random time before it tries again, so that others would take other times
 ///
-/// The scenario's time runs from setting up the mesh until it is torn down. Both are measured in every round, the
-/// floor right after the scenario, after one round that is not counted. Figures are medians; the ratio is that of the
-/// two medians. Memory is the kernel's high-water mark (VmHWM) of the harness and of the proxies that run at the end.
+/// The scenario's time runs from setting up the mesh until it is torn down. Both are measured in
+/// every round, the floor right after the scenario, after one round that is not counted. Figures
+/// are medians; the ratio is that of the two medians. Memory is the kernel's high-water mark
+/// (VmHWM) of the harness and of the proxies that run at the end.
 ///
 /// Without --release this measures the harness as `cargo xtask` builds it.
 #[derive(Args, Debug)]

@@ -1,9 +1,10 @@
 //! The floor under a run on this tier: what no harness could do without.
 //!
 //! A run of a mesh costs at least the making of keys and certificates, the start of its proxies, until each has its
-//! configuration and its certificate in force, their end, and the calls themselves. These are measured here apart from
-//! everything else the harness adds: rendering configuration, waiting for effects, evidence, changes between phases,
-//! teardown. The start of the same binaries with nothing to do is measured beside it, as the floor of the floor.
+//! configuration and its certificate in force, their end, and the calls themselves. All but the calls, of which the run
+//! itself tells, are measured here apart from everything else the harness adds: rendering configuration, waiting for
+//! effects, evidence, changes between phases, teardown. The start of the same binaries with nothing to do is measured beside
+//! it, as the floor of the floor.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -46,14 +47,12 @@ pub struct PhaseFloor {
     pub bare_start: Duration,
     /// Making the keys and certificates that are new in the phase, one after another: next to nothing, but for keys of RSA.
     pub certificates: Duration,
-    /// The phase's calls, one after another, from dialling to the caller's result, with no evidence gathered.
-    pub calls: Duration,
 }
 
 /// Measures the floor under a run through `states`.
 ///
-/// The calls are made on a mesh that is brought up for it; what that takes is not counted. Where a state replaces
-/// pods, their successors' start is counted as the run needs it.
+/// What proxies are to know is learnt from a mesh that is brought up for it; what that takes is not counted. Where a state
+/// replaces pods, their successors' start is counted as the run needs it.
 ///
 /// # Errors
 /// As [`Mesh::apply`](crate::mesh::Mesh::apply).
@@ -62,7 +61,6 @@ pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Floor, M
     let mut rehearsed = Vec::new();
     for state in states {
         let known = mesh.pods.sidecars_started();
-        let calls = state.calls.clone();
         let certificates = mesh.time_of_certificates(&state)?;
         mesh.apply(state).await?;
         let alone = mesh.pods.sidecars_since(known).map(|sidecar| {
@@ -77,11 +75,7 @@ pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Floor, M
             }
         });
         let alone: Vec<Proxy> = alone.collect();
-        let mut spent = Duration::ZERO;
-        for call in &calls {
-            spent += mesh.time_of(call).await?;
-        }
-        rehearsed.push((alone, certificates, spent));
+        rehearsed.push((alone, certificates));
     }
     // Its control plane and its directory stay: the proxies ask the one for what they are to know, and log to the other.
     mesh.down().await;
@@ -89,7 +83,7 @@ pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Floor, M
     let run = RunDirectory::create(false)?;
     let control = mesh.run.path().join(CONTROL_SOCKET);
     let (mut phases, mut running) = (Vec::new(), Vec::new());
-    for (alone, certificates, calls) in &rehearsed {
+    for (alone, certificates) in &rehearsed {
         let began = Instant::now();
         running.extend(start_all(alone, &run, Some(&control)).await?);
         phases.push(PhaseFloor {
@@ -97,13 +91,12 @@ pub async fn floor(states: Vec<Desired>, settings: &Settings) -> Result<Floor, M
             start: began.elapsed(),
             bare_start: Duration::ZERO,
             certificates: *certificates,
-            calls: *calls,
         });
     }
     let end = stop_all(running).await;
 
     let (bare_run, mut running) = (RunDirectory::create(false)?, Vec::new());
-    for ((alone, ..), phase) in rehearsed.iter().zip(&mut phases) {
+    for ((alone, _), phase) in rehearsed.iter().zip(&mut phases) {
         let began = Instant::now();
         running.extend(start_all(alone, &bare_run, None).await?);
         phase.bare_start = began.elapsed();

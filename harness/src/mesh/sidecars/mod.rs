@@ -15,7 +15,7 @@ mod unobserved;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -66,6 +66,8 @@ pub(crate) struct SidecarMesh<N: Network> {
     desired: Option<Desired>,
     places: N::Places,
     calls_made: u64,
+    /// How long each call took its caller, from dialling to its result, in their order.
+    dialled: Vec<Duration>,
     /// Of the last call.
     logs: Vec<ProxyLogs>,
 }
@@ -89,6 +91,7 @@ impl<N: Network> SidecarMesh<N> {
             places: N::Places::default(),
             network,
             calls_made: 0,
+            dialled: Vec::new(),
             logs: Vec::new(),
         })
     }
@@ -96,6 +99,11 @@ impl<N: Network> SidecarMesh<N> {
     /// The operating system's ids of the proxies running now.
     pub(crate) fn process_ids(&self) -> Vec<u32> {
         self.pods.process_ids()
+    }
+
+    /// How long each call took its caller, from dialling to its result, in the order in which they were made.
+    pub(crate) fn dialled(&self) -> &[Duration] {
+        &self.dialled
     }
 
     /// Where everything of this run is.
@@ -246,7 +254,9 @@ impl<N: Network> SidecarMesh<N> {
             Some((namespace, called)) => Some(Tap::open(&namespace, called).await?),
             None => None,
         };
+        let began = Instant::now();
         let mut caller = self.dial(desired, call, &nonce).await?;
+        self.dialled.push(began.elapsed());
         let mut cluster = None;
         if let (Some(copies), Some(marks)) = (copies, marks) {
             // Nobody waits for a copy, so it may come to its end after the call has.

@@ -16,22 +16,6 @@ const LINES_DEADLINE: Duration = Duration::from_secs(30);
 const LINES_POLL: Duration = Duration::from_millis(10);
 
 impl<N: Network> SidecarMesh<N> {
-    /// How long a call takes its caller when nobody gathers evidence.
-    pub(in crate::mesh) async fn time_of(&mut self, call: &Call) -> Result<Duration, MeshError> {
-        let desired = self.desired.take().ok_or_else(|| unplanned(call))?;
-        let spent = async {
-            self.pin(&desired, call);
-            self.pods.in_force(&self.control).await?;
-            let nonce = self.next_nonce();
-            let started = Instant::now();
-            self.dial(&desired, call, &nonce).await?;
-            Ok(started.elapsed())
-        }
-        .await;
-        self.desired = Some(desired);
-        spent
-    }
-
     /// Makes `count` full handshakes with the server of `call`, a raw call with a certificate, as [`dial::handshakes`] does.
     ///
     /// # Errors
