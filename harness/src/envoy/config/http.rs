@@ -93,7 +93,7 @@ pub(super) fn original_dst(front: Front) -> Filter {
 
 /// After bytes that are no HTTP, Envoy holds the connection for a second (its default, which istiod leaves) in case the
 /// peer has not read the answer, and notices nothing meanwhile; its log line, which is evidence, waits for that.
-const DELAYED_CLOSE_MILLIS: u64 = 20;
+const DELAYED_CLOSE_MILLIS: u64 = 10;
 
 const MANAGER: &str = "envoy.filters.network.http_connection_manager";
 

@@ -21,7 +21,7 @@ pub(in super::super) const DEPARTURES: &[Departure] = &[
     ),
     adds(
         "server ports ** typed_config delayed_close_timeout",
-        Only(r#""0.020s""#),
+        Only(r#""0.010s""#),
         "instrument: a connection that is held open after bytes that are no HTTP logs nothing until it ends",
     ),
     adds(
