@@ -35,6 +35,16 @@ fn copies(cluster: &Cluster) -> usize {
     .count()
 }
 
+/// A run that has taken the webhook away.
+async fn without_webhook(settings: &Settings) -> KubernetesMesh {
+    let mut mesh = KubernetesMesh::new(Tier::Kind, settings).unwrap();
+    let phases = plan(&scenario("webhook-removed"), &Options::on(Tier::Kind)).unwrap();
+    for phase in &phases[..2] {
+        mesh.apply(phase.desired.clone()).await.unwrap();
+    }
+    mesh
+}
+
 #[tokio::test]
 async fn the_webhook_is_taken_away_and_put_back_as_it_was() {
     let cluster = cluster();
@@ -90,11 +100,7 @@ async fn a_run_that_is_given_up_puts_it_back_and_until_then_no_other_begins() {
     let cluster = cluster();
     let before = registered(&cluster);
     let settings = cluster.settings(Tier::Kind).await;
-    let mut mesh = KubernetesMesh::new(Tier::Kind, &settings).unwrap();
-    let phases = plan(&scenario("webhook-removed"), &Options::on(Tier::Kind)).unwrap();
-    for phase in &phases[..2] {
-        mesh.apply(phase.desired.clone()).await.unwrap();
-    }
+    let mesh = without_webhook(&settings).await;
     assert_eq!((registered(&cluster).len(), copies(&cluster)), (0, 1));
     drop(mesh);
 
@@ -116,13 +122,8 @@ async fn what_a_killed_run_took_away_is_put_back_by_whoever_removes_the_run() {
     let before = registered(&cluster);
     {
         let settings = cluster.settings(Tier::Kind).await;
-        let mut mesh = KubernetesMesh::new(Tier::Kind, &settings).unwrap();
-        let phases = plan(&scenario("webhook-removed"), &Options::on(Tier::Kind)).unwrap();
-        for phase in &phases[..2] {
-            mesh.apply(phase.desired.clone()).await.unwrap();
-        }
         // Nobody is left who knows of the run.
-        std::mem::forget(mesh);
+        std::mem::forget(without_webhook(&settings).await);
     }
     let place = cluster.place(Tier::Kind).await;
     let there = place.runs_there().await.unwrap();
@@ -149,11 +150,7 @@ async fn what_a_killed_run_took_away_is_put_back_by_whoever_removes_the_run() {
 async fn what_somebody_installed_meanwhile_is_left_alone() {
     let cluster = cluster();
     let settings = cluster.settings(Tier::Kind).await;
-    let mut mesh = KubernetesMesh::new(Tier::Kind, &settings).unwrap();
-    let phases = plan(&scenario("webhook-removed"), &Options::on(Tier::Kind)).unwrap();
-    for phase in &phases[..2] {
-        mesh.apply(phase.desired.clone()).await.unwrap();
-    }
+    let mut mesh = without_webhook(&settings).await;
     let newer = RECORDED.replace("\"istio.io/rev\": \"default\"", "\"istio.io/rev\": \"newer\"");
     assert_ne!(newer, RECORDED);
     cluster.double.apply(&newer);
@@ -170,11 +167,7 @@ async fn a_run_that_keeps_what_it_made_keeps_no_webhook_from_others() {
         keep: true,
         ..cluster.settings(Tier::Kind).await
     };
-    let mut mesh = KubernetesMesh::new(Tier::Kind, &settings).unwrap();
-    let phases = plan(&scenario("webhook-removed"), &Options::on(Tier::Kind)).unwrap();
-    for phase in &phases[..2] {
-        mesh.apply(phase.desired.clone()).await.unwrap();
-    }
+    let mut mesh = without_webhook(&settings).await;
     mesh.down().await;
     settings.place.unwrap().clear().await.unwrap();
     assert_eq!((registered(&cluster), copies(&cluster)), (before, 0));
