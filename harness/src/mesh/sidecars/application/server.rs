@@ -1,10 +1,11 @@
 //! Listening for, and serving, the connections of one pod port.
 
 use std::io::{self, Cursor, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -208,7 +209,15 @@ async fn accept(
             },
         }
     }
+    stop_listening(listener);
     connections.shutdown().await;
+}
+
+/// To close it alone is undone by any child of this process that is between fork and exec: it has the listener as well, and
+/// the port would be taken for as long as that lasts.
+fn stop_listening(listener: TcpListener) {
+    // Fails only where nothing listens any more.
+    let _ = SockRef::from(&listener).shutdown(Shutdown::Both);
 }
 
 async fn serve(
@@ -252,4 +261,23 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_is_free_again_although_somebody_still_has_the_listener() {
+        let namespace = NetworkNamespace::own();
+        let first = listener(namespace, (Ipv4Addr::LOCALHOST, 0).into())
+            .await
+            .unwrap();
+        let address = first.local_addr().unwrap();
+        let _held = SockRef::from(&first).try_clone().unwrap();
+        stop_listening(first);
+        listener(namespace, address).await.unwrap();
+    }
 }
