@@ -64,6 +64,15 @@ impl Conditions {
         replay.conditions()
     }
 
+    /// How often each pod of a workload was restarted, of those that were.
+    pub fn restarts_of(&self, workload: &WorkloadName) -> impl Iterator<Item = u32> {
+        let of_pods = self
+            .restarts
+            .iter()
+            .filter(move |(pod, _)| pod.workload == *workload);
+        of_pods.map(|(_, count)| *count)
+    }
+
     /// The limits of a workload's proxy at that end of a call, if it has any.
     #[must_use]
     pub fn limits(&self, workload: &WorkloadName, end: Side) -> Option<&TlsLimits> {

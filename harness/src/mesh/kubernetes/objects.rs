@@ -115,7 +115,11 @@ impl Maker<'_> {
                     agent: self.agent,
                     hub: hub_of(workload),
                     credentials: secrets.get(&workload.name).map(String::as_str),
-                    restarts: restarts(desired, &workload.name),
+                    restarts: desired
+                        .conditions
+                        .restarts_of(&workload.name)
+                        .max()
+                        .unwrap_or_default(),
                 };
                 dressing.dress(workload, &mut object);
                 if object["kind"] == "Deployment" {
@@ -224,13 +228,6 @@ pub(super) fn redacted(key: &Key, object: &Value) -> Value {
         }
     }
     object
-}
-
-/// How often the pods of a workload were restarted.
-fn restarts(desired: &Desired, workload: &WorkloadName) -> u32 {
-    let all = desired.conditions.restarts.iter();
-    let of_pods = all.filter(|(pod, _)| pod.workload == *workload);
-    of_pods.map(|(_, restarts)| *restarts).max().unwrap_or_default()
 }
 
 fn hub_of(workload: &crate::istio::Workload) -> &'static str {

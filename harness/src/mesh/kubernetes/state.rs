@@ -28,9 +28,7 @@ impl KubernetesMesh {
                 return true;
             };
             // New pods ask istiod for leaves of their own.
-            let restarts = desired.conditions.restarts.iter();
-            let by_restarts = restarts.filter(|(pod, _)| pod.workload == *workload);
-            let by_restarts: u32 = by_restarts.map(|(_, count)| *count).sum();
+            let by_restarts = desired.conditions.restarts_of(workload).sum();
             let healthy = WorkloadCredentials {
                 generation: held.generation.min(by_restarts),
                 ..WorkloadCredentials::healthy(identity)
